@@ -1,0 +1,15 @@
+"""Real-time semantic segmentation with RegSeg, as a plain Python library."""
+
+from regseg_core.labels import LabelSet
+from regseg_core.model import create_model, model_names
+from regseg_core.segmenter import Segmentation, Segmenter
+from regseg_core.weights import load_weights
+
+__all__ = [
+    "LabelSet",
+    "Segmentation",
+    "Segmenter",
+    "create_model",
+    "load_weights",
+    "model_names",
+]
