@@ -1,0 +1,186 @@
+"""Segmenter: one call from pixels to labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from regseg_core import zoo
+from regseg_core.device import choose_device, device_title, has_fast_bfloat16
+from regseg_core.graph import ENCODINGS, SegmentationGraph
+from regseg_core.labels import LabelSet
+from regseg_core.weights import ModelCard, WeightsError, build_model, read_card
+
+Image = npt.NDArray[np.uint8]
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+_TO_RGB: dict[str, int | None] = {
+    "rgb8": None,
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
+
+
+class FrameError(ValueError):
+    """A frame that cannot be segmented: what is wrong with it and what to give instead."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was seen in one frame of H x W pixels."""
+
+    #: H x W uint8: the label id of each pixel.
+    labels: Image
+    #: H x W uint8: 255 x the softmax probability of that label; None unless asked for.
+    confidence: Image | None
+    label_set: LabelSet
+    _frame: Image = field(repr=False)
+    _encoding: str = field(repr=False)
+
+    def mask(self) -> Image:
+        """H x W x 3 uint8 RGB: each pixel in its label's colour."""
+        return colorize(self.labels, self.label_set)
+
+    def overlay(self, alpha: float = 0.5) -> Image:
+        """H x W x 3 uint8 RGB: the frame under the mask, which has weight `alpha` (0 to 1).
+
+        Reads the frame that was given, so call it before that memory is used again.
+        Raises ValueError for an `alpha` outside 0..1.
+        """
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must be 0 to 1, not {alpha}")
+        conversion = _TO_RGB[self._encoding]
+        rgb = self._frame if conversion is None else cv2.cvtColor(self._frame, conversion)
+        return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
+
+
+def colorize(labels: Image, label_set: LabelSet) -> Image:
+    """H x W uint8 label ids -> H x W x 3 uint8 RGB in the colours of the label set."""
+    palette = label_set.palette.reshape(256, 1, 3)
+    return cv2.applyColorMap(labels, palette).astype(np.uint8, copy=False)
+
+
+class Segmenter:
+    """A trained network that takes camera frames as they come.
+
+    `weights`: a name of `regseg_core.zoo.names()`, or the path of a weights file. `model` and
+    `labels` (a label set, its name or YAML file) are needed only for files without a card, such as
+    the published `.pth` checkpoints. `device`: auto, cpu, cuda or cuda:N. `size`: height and width
+    that the network sees, None for each frame's own. `precision`: auto (float16 on a GPU, bfloat16
+    on a CPU that is fast at it, else float32) or a name in `PRECISIONS`.
+
+    Raises FileNotFoundError, WeightsError, LabelError, and ValueError for the other arguments.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = zoo.DEFAULT,
+        device: str = "auto",
+        size: tuple[int, int] | None = None,
+        precision: str = "auto",
+        model: str | None = None,
+        labels: LabelSet | str | Path | None = None,
+    ) -> None:
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"size must be a height and a width in pixels, or None, not {size}")
+        path = zoo.find(weights)
+        card = _complete(read_card(path), path, model, labels)
+        self.labels = card.labels
+        self.device = choose_device(device)
+        self.precision = _choose_precision(precision, self.device)
+        self.size = size
+        self.network = build_model(card, path).to(
+            self.device, PRECISIONS[self.precision], memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
+        self.description = (
+            f"{weights}: {card.architecture}, {len(card.labels)} classes, PyTorch eager"
+            f" {self.precision} on {self.device} ({device_title(self.device)})"
+        )
+        self._graphs: dict[tuple[str, bool], SegmentationGraph] = {}
+
+    def __call__(
+        self, frame: Image, encoding: str = "bgr8", confidence: bool = False
+    ) -> Segmentation:
+        """Segments one frame: H x W x 3 or 4 uint8, or H x W for mono8; rows may be padded.
+
+        Raises FrameError for another shape or dtype, or an encoding that is not in `ENCODINGS`.
+        """
+        pixels = _check(frame, encoding)
+        graph = self.graph(encoding, confidence)
+        with torch.inference_mode():
+            outputs = graph(torch.from_numpy(pixels).to(self.device).unsqueeze(0))
+            planes = [plane.squeeze(0).cpu().numpy() for plane in outputs]
+        return Segmentation(
+            planes[0], planes[1] if confidence else None, self.labels, frame, encoding
+        )
+
+    def graph(self, encoding: str, confidence: bool = False) -> SegmentationGraph:
+        """The graph that segments frames of that encoding; all graphs share one network."""
+        key = (encoding, confidence)
+        if key not in self._graphs:
+            self._graphs[key] = (
+                SegmentationGraph(self.network, self.labels.ids, encoding, self.size, confidence)
+                .to(self.device)
+                .eval()
+            )
+        return self._graphs[key]
+
+    def warm_up(self, height: int, width: int, encoding: str = "bgr8") -> None:
+        """Segments an empty frame of that size, so that the first real one is not slow."""
+        channels = ENCODINGS[encoding][1]
+        self(np.zeros((height, width, channels)[: 2 + (channels > 1)], np.uint8), encoding)
+
+
+def _complete(
+    card: ModelCard | None, path: Path, model: str | None, labels: LabelSet | str | Path | None
+) -> ModelCard:
+    if labels is not None and not isinstance(labels, LabelSet):
+        labels = LabelSet.load(labels)
+    if card is None:
+        if model is None or labels is None:
+            raise WeightsError(
+                f"{path} does not say which network and classes it is for: give"
+                " model= (for example 'regseg48') and labels= (for example 'cityscapes')"
+            )
+        return ModelCard(model, labels)
+    return ModelCard(model or card.architecture, labels or card.labels, card.about)
+
+
+def _choose_precision(name: str, device: torch.device) -> str:
+    if name == "auto":
+        if device.type == "cuda":
+            return "float16"
+        return "bfloat16" if has_fast_bfloat16() else "float32"
+    if name not in PRECISIONS:
+        raise ValueError(f"precision {name!r}: give auto, {', '.join(PRECISIONS)}")
+    return name
+
+
+def _check(frame: Image, encoding: str) -> Image:
+    """H x W x C view of the frame."""
+    if encoding not in ENCODINGS:
+        raise FrameError(f"encoding {encoding!r}: convert to one of {', '.join(ENCODINGS)}")
+    channels = ENCODINGS[encoding][1]
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
+        kind = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise FrameError(f"a frame must be a numpy array of uint8, not {kind}")
+    pixels = frame[:, :, None] if frame.ndim == 2 and channels == 1 else frame
+    if pixels.ndim != 3 or pixels.shape[2] != channels or 0 in pixels.shape:
+        shape = "H x W" if channels == 1 else f"H x W x {channels}"
+        raise FrameError(f"a {encoding} frame must be {shape}, not {frame.shape}")
+    if min(pixels.strides) < 0 or not pixels.flags.writeable:
+        # PyTorch can share neither mirrored nor read-only memory.
+        pixels = pixels.copy()
+    return pixels
