@@ -1,0 +1,72 @@
+"""The street as a camera film and as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from regseg_core.data.synthetic.painter import Painter
+from regseg_core.data.synthetic.plan import CAMERA_SPEED, STREET_LENGTH, StreetPlan, Thing
+
+Image = npt.NDArray[np.uint8]
+
+
+class SyntheticStreet:
+    """Street number `seed`, seen from a camera that drives along it.
+
+    `frame(time)` is deterministic: the same seed, size and time give the same pixels.
+    """
+
+    def __init__(self, width: int = 480, height: int = 360, seed: int = 0) -> None:
+        if width < 32 or height < 32:
+            raise ValueError(f"the street needs at least 32 x 32 pixels, not {width} x {height}")
+        self.width, self.height = width, height
+        self.seed = seed
+        self.plan = StreetPlan.draw(seed)
+
+    def frame(self, time: float) -> tuple[Image, Image]:
+        """The scene at `time` seconds: H x W x 3 uint8 RGB, and H x W uint8 class indices."""
+        painter = Painter(self.plan, self.width, self.height)
+        painter.ground(travelled=CAMERA_SPEED * time)
+        placed = [(_distance(thing, time), thing) for thing in self.plan.things]
+        for z, thing in sorted(placed, key=lambda entry: -(entry[0] + entry[1].depth)):
+            painter.paint(thing, z)
+        noise = np.random.default_rng([self.seed, round(time * 1000)])
+        grain = noise.normal(0, 5, painter.image.shape).astype(np.float32)
+        image = cv2.GaussianBlur(painter.image, (3, 3), 0.6).astype(np.float32)
+        return np.clip(image * self.plan.light + grain, 0, 255).astype(np.uint8), painter.label
+
+    def frames(self, rate: float) -> Iterator[tuple[Image, Image]]:
+        """`frame` at 0, 1/rate, 2/rate ... seconds, without end."""
+        step = 0
+        while True:
+            yield self.frame(step / rate)
+            step += 1
+
+
+def _distance(thing: Thing, time: float) -> float:
+    """Metres from the camera to the thing's near end; what falls behind comes again in front."""
+    distance = thing.z + (thing.speed - CAMERA_SPEED) * time
+    return (distance + thing.depth) % STREET_LENGTH - thing.depth
+
+
+class SyntheticStreets(Dataset[tuple[Image, Image]]):
+    """`count` single frames, each of another street at another time; seeds from `first_seed` on."""
+
+    def __init__(
+        self, count: int, width: int = 480, height: int = 360, first_seed: int = 1
+    ) -> None:
+        self.count, self.size, self.first_seed = count, (width, height), first_seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Image, Image]:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        seed = self.first_seed + index
+        return SyntheticStreet(*self.size, seed=seed).frame(time=float(seed * 7919 % 60))

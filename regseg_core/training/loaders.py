@@ -1,0 +1,59 @@
+"""Data sets -> batches."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from regseg_core.data.sampling import MixedSampler
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.transforms import Image, RandomCrop, random_augment, random_flip
+from regseg_core.training.recipe import Recipe
+
+Pairs = Dataset[tuple[Image, Image]]
+Loader = DataLoader[tuple[Image, Image]]
+
+#: Streets that training draws from. Seed 0, the demo's own, is kept for validation.
+_STREETS = 5000
+
+
+class Augmented(Dataset[tuple[Image, Image]]):
+    """Another data set's pairs under the recipe's random crop, flip and augmentation."""
+
+    def __init__(self, pairs: Pairs, recipe: Recipe) -> None:
+        self.pairs = pairs
+        self.crop = RandomCrop(
+            recipe.crop_height, recipe.crop_width, (recipe.short_side_min, recipe.short_side_max)
+        )
+
+    def __getitem__(self, index: int) -> tuple[Image, Image]:
+        # torch's generator is the one that the loader seeds anew for each worker and epoch.
+        rng = np.random.default_rng(torch.randint(2**31, (2,)).tolist())
+        image, label = random_augment(*random_flip(*self.crop(*self.pairs[index], rng), rng), rng)
+        return np.array(image), np.array(label)
+
+
+def training_loader(pairs: Pairs, count: int, recipe: Recipe, workers: int) -> Loader:
+    """Shuffled batches of the `count` pairs and the recipe's share of synthetic streets."""
+    streets = SyntheticStreets(_STREETS, recipe.crop_width, recipe.crop_height)
+    return DataLoader(
+        Augmented(ConcatDataset([pairs, streets]), recipe),
+        batch_size=recipe.batch_size,
+        sampler=MixedSampler(count, _STREETS, recipe.synthetic),
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        drop_last=True,
+    )
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def validation_loader(pairs: Pairs, workers: int) -> Loader:
+    """One image a batch, since sizes may differ."""
+    return DataLoader(pairs, batch_size=1, num_workers=workers)
