@@ -1,0 +1,102 @@
+"""`python -m regseg_core.predict`: pictures and films -> overlays and label images."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from regseg_core import zoo
+from regseg_core.labels import LabelError
+from regseg_core.media import (
+    IMAGE_SUFFIXES,
+    MediaError,
+    VideoWriter,
+    list_images,
+    read_image,
+    read_video,
+    video_rate,
+    write_image,
+)
+from regseg_core.segmenter import Segmenter
+
+
+def predict_images(
+    segment: Segmenter, images: list[Path], out: Path, labels_out: Path | None, alpha: float
+) -> list[str]:
+    """Writes an overlay for each picture, and a label image; returns what could not be read.
+
+    `out` is a folder, or the picture to write where it has a picture's suffix. Raises MediaError
+    where a result cannot be written.
+    """
+    errors = []
+    single = out.suffix.lower() in IMAGE_SUFFIXES
+    for path in tqdm(images, unit="image", desc="segmenting"):
+        try:
+            image = read_image(path)
+        except MediaError as error:
+            errors.append(str(error))
+            continue
+        result = segment(image, encoding="rgb8")
+        write_image(out if single else out / f"{path.stem}.png", result.overlay(alpha))
+        if labels_out is not None:
+            write_image(labels_out / f"{path.stem}.png", result.labels)
+    return errors
+
+
+def predict_video(
+    segment: Segmenter, video: Path, out: Path, labels_out: Path | None, alpha: float
+) -> None:
+    """Writes the film with the mask over it, and a numbered label image for each frame.
+
+    `out` is the `.mp4` to write, or a folder. Raises MediaError.
+    """
+    target = out if out.suffix.lower() == ".mp4" else out / f"{video.stem}.mp4"
+    frames = tqdm(read_video(video), unit="frame", desc="segmenting")
+    with VideoWriter(target, video_rate(video)) as writer:
+        for number, frame in zip(itertools.count(), frames):
+            result = segment(frame, encoding="rgb8")
+            writer.write(result.overlay(alpha))
+            if labels_out is not None:
+                write_image(labels_out / f"{video.stem}_{number:06d}.png", result.labels)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m regseg_core.predict", description=__doc__)
+    parser.add_argument("input", type=Path, help="a picture, a folder of pictures, or a film")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file or folder to write")
+    parser.add_argument("--labels-out", type=Path, help="folder for label PNGs, one byte a pixel")
+    parser.add_argument("--weights", default=zoo.DEFAULT, help=f"default: {zoo.DEFAULT}")
+    parser.add_argument("--alpha", type=float, default=0.5, help="weight of the mask, 0 to 1")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--model", help="network of weights without a card, such as regseg48")
+    parser.add_argument("--labels", help="label set of weights without a card: name or YAML file")
+    options = parser.parse_args(arguments)
+    source, out, labels_out = options.input, options.out, options.labels_out
+    errors: list[str] = []
+    try:
+        if not source.exists():
+            raise MediaError(f"there is no {source}")
+        segment = Segmenter(
+            options.weights, options.device, model=options.model, labels=options.labels
+        )
+        print(segment.description)
+        if source.is_dir():
+            if out.suffix.lower() in IMAGE_SUFFIXES:
+                raise MediaError(f"{source} is a folder, so --out must be one, not {out}")
+            errors = predict_images(segment, list_images(source), out, labels_out, options.alpha)
+        elif source.suffix.lower() in IMAGE_SUFFIXES:
+            errors = predict_images(segment, [source], out, labels_out, options.alpha)
+        else:
+            predict_video(segment, source, out, labels_out, options.alpha)
+    except (MediaError, LabelError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    if errors:
+        sys.exit("\n".join(f"error: {error}" for error in errors))
+
+
+if __name__ == "__main__":
+    main()
