@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +108,10 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, frame_rate: float) -> None:
+        # Here, so that nodes run without it where ROS comes from apt.
+        import av
+
+        self._new_frame, self._codec_error = av.VideoFrame.from_ndarray, av.FFmpegError
         self.path = Path(path)
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial.mp4")
         try:
@@ -117,7 +120,7 @@ class VideoWriter:
             self._container = av.open(
                 str(self._partial), "w", format="mp4", options={"movflags": "faststart"}
             )
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, self._codec_error) as error:
             raise MediaError(f"cannot write {self.path}: {error}") from error
         rate = Fraction(frame_rate).limit_denominator(1000)
         self._stream = self._container.add_stream("libx264", rate=rate)
@@ -135,10 +138,10 @@ class VideoWriter:
             image = image[:height, :width]
         else:
             image = cv2.resize(image, self._size).astype(np.uint8, copy=False)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = self._new_frame(np.ascontiguousarray(image), format="rgb24")
         try:
             self._container.mux(self._stream.encode(frame))
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, self._codec_error) as error:
             raise MediaError(f"cannot write {self.path}: {error}") from error
 
     def __enter__(self) -> VideoWriter:
@@ -156,7 +159,7 @@ class VideoWriter:
             self._container.close()
             if kind is None and self._size is not None:
                 self._partial.replace(self.path)
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, self._codec_error) as error:
             raise MediaError(f"cannot write {self.path}: {error}") from error
         finally:
             self._partial.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -50,8 +51,13 @@ class Segmentation:
     _encoding: str = field(repr=False)
 
     def mask(self) -> Image:
-        """H x W x 3 uint8 RGB: each pixel in its label's colour."""
-        return colorize(self.labels, self.label_set)
+        """H x W x 3 uint8 RGB: each pixel in its label's colour, black where it has none."""
+        return self._mask
+
+    @cached_property
+    def _mask(self) -> Image:
+        palette = self.label_set.palette.reshape(256, 1, 3)
+        return cv2.applyColorMap(self.labels, palette).astype(np.uint8, copy=False)
 
     def overlay(self, alpha: float = 0.5) -> Image:
         """H x W x 3 uint8 RGB: the frame under the mask, which has weight `alpha` (0 to 1).
@@ -61,15 +67,16 @@ class Segmentation:
         """
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must be 0 to 1, not {alpha}")
-        conversion = _TO_RGB[self._encoding]
-        rgb = self._frame if conversion is None else cv2.cvtColor(self._frame, conversion)
+        rgb = to_rgb(self._frame, self._encoding)
         return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
 
 
-def colorize(labels: Image, label_set: LabelSet) -> Image:
-    """H x W uint8 label ids -> H x W x 3 uint8 RGB in the colours of the label set."""
-    palette = label_set.palette.reshape(256, 1, 3)
-    return cv2.applyColorMap(labels, palette).astype(np.uint8, copy=False)
+def to_rgb(frame: Image, encoding: str) -> Image:
+    """A frame in one of the graph's encodings -> H x W x 3 uint8 RGB, the frame itself if it is."""
+    conversion = _TO_RGB[encoding]
+    if conversion is None:
+        return frame
+    return cv2.cvtColor(frame, conversion).astype(np.uint8, copy=False)
 
 
 class Segmenter:

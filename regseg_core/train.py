@@ -7,11 +7,12 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
 from regseg_core.data.camvid import CamVid, DataError
@@ -28,7 +29,7 @@ from regseg_core.model import create_model
 from regseg_core.training.loaders import training_loader, validation_loader
 from regseg_core.training.recipe import Recipe
 from regseg_core.training.report import plot_curves
-from regseg_core.training.task import SegmentationTask
+from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import ModelCard, load_weights, save_weights
 
 
@@ -57,7 +58,7 @@ def train(
         check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
         num_sanity_val_steps=0,
         callbacks=[
-            EMAWeightAveraging(decay=recipe.ema_decay),
+            WeightAveraging(multi_avg_fn=partial(ema_step, recipe.ema_decay)),
             best,
             last,
             TQDMProgressBar(refresh_rate=5),

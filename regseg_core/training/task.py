@@ -20,6 +20,19 @@ Batch = tuple[Tensor, Tensor]
 VALIDATION = ("val_miou", "street_miou")
 
 
+def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+    """Moves an exponential moving average one step on, in place; counters are copied.
+
+    It keeps less of the past in the first steps: freshly initialised weights and normalisation
+    statistics would stay in it for hundreds of steps, and short runs would end with them.
+    """
+    keep = min(decay, (1 + float(steps)) / (10 + float(steps)))
+    if average[0].is_floating_point():
+        torch._foreach_lerp_(average, current, 1 - keep)
+    else:
+        torch._foreach_copy_(average, current)
+
+
 class SegmentationTask(L.LightningModule):
     """Trains a network on (N x H x W x 3 uint8 RGB, N x H x W uint8 class indices) batches."""
 

@@ -60,7 +60,7 @@ class Painter:
 
     def fill(self, points: Points, name: str, color: Color) -> None:
         """A surface of a class."""
-        cv2.fillPoly(self.label, [_pixels(points)], CLASS[name])
+        cv2.fillPoly(self.label, [_pixels(points)], (CLASS[name],))
         self.tint(points, color)
 
     def tint(self, points: Points, color: Color) -> None:

@@ -1,0 +1,150 @@
+"""`make demo`: a camera, the node and a recorder as three processes over DDS, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from regseg_core import zoo
+from regseg_ros.video_source import STREET
+
+#: Frames of a source that has no end.
+STREET_FRAMES = 150
+#: Seconds for everything; the demo then ends whatever happened.
+TIME_LIMIT = 110
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class DemoError(RuntimeError):
+    """Why the demo came to nothing."""
+
+
+def private_environment() -> dict[str, str]:
+    """This environment, with DDS on this machine only, in a domain of its own, sized for images."""
+    profile = str(ROOT / "config" / "fastdds.xml")
+    return {
+        **os.environ,
+        # Below 102 the ports of a domain stay clear of the system's ephemeral ones.
+        "ROS_DOMAIN_ID": str(10 + os.getpid() % 90),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
+        "FASTDDS_DEFAULT_PROFILES_FILE": profile,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
+class Child:
+    """One node in a process of its own; ended at the latest when its context is left."""
+
+    def __init__(self, module: str, environment: dict[str, str], **values: object) -> None:
+        settings = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
+        command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *settings]
+        self.module = module
+        self.process = subprocess.Popen(command, env=environment, start_new_session=True)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """Interrupts the node as Ctrl-C does, and returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def wait(self, others: list[Child], deadline: float) -> None:
+        """Waits for its end. Raises DemoError if another ends first, or at the deadline."""
+        while self.process.poll() is None:
+            for other in others:
+                if (status := other.process.poll()) is not None:
+                    raise DemoError(f"{other.module} ended early, with status {status}; see above")
+            if time.monotonic() > deadline:
+                raise DemoError(f"{self.module} took longer than {TIME_LIMIT} s in all")
+            time.sleep(0.1)
+        if self.process.returncode:
+            raise DemoError(f"{self.module} failed; see above")
+
+
+def run(source: str, weights: str, rate: float, out: Path) -> dict[str, float | int | None]:
+    """Plays `source` through the node; returns what was sent and received. Raises DemoError."""
+    environment = private_environment()
+    deadline = time.monotonic() + TIME_LIMIT
+    sent_file, received_file = out / "sent.json", out / "demo.json"
+    for old in (sent_file, received_file, out / "demo.mp4", out / "demo.png"):
+        old.unlink(missing_ok=True)
+    print(f"1/3  starting node and recorder; source {source} at {rate:g} Hz", flush=True)
+    with ExitStack() as stack:
+        node = stack.enter_context(Child("segmenter", environment, weights=weights))
+        recorder = stack.enter_context(Child("recorder", environment, out=out, rate=rate))
+        camera = stack.enter_context(
+            Child(
+                "video_source",
+                environment,
+                source=f"'{source}'",
+                rate=rate,
+                frames=STREET_FRAMES if source == STREET else 0,
+                wait_for_subscribers=2,
+                report=sent_file,
+            )
+        )
+        camera.wait([node, recorder], deadline)
+        print("2/3  sent; waiting for the last mask", flush=True)
+        time.sleep(1.5)
+        print("3/3  writing film and picture", flush=True)
+        if recorder.stop():
+            raise DemoError("the recorder failed; see above")
+    sent = json.loads(sent_file.read_text())["sent"]
+    return {"sent": sent, **json.loads(received_file.read_text())}
+
+
+def table(figures: dict[str, float | int | None]) -> str:
+    rows = {
+        "frames sent": figures["sent"],
+        "masks received": figures["masks"],
+        "dropped": int(figures["sent"] or 0) - int(figures["masks"] or 0),
+        "latency p50 (ms)": figures.get("latency_p50_ms"),
+        "latency p95 (ms)": figures.get("latency_p95_ms"),
+        "frames per second": figures.get("masks_per_second"),
+    }
+    return "\n".join(
+        f"{name:20}{'-' if value is None else value:>10}" for name, value in rows.items()
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m regseg_ros.demo", description=__doc__)
+    parser.add_argument("source", nargs="?", default=STREET, help="folder, film, or 'street'")
+    parser.add_argument("--weights", default=zoo.DEFAULT)
+    parser.add_argument("--rate", type=float, default=15.0, help="frames a second")
+    parser.add_argument("--out", type=Path, default=Path("demo"))
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        figures = run(options.source, options.weights, options.rate, options.out.resolve())
+    except DemoError as error:
+        sys.exit(f"demo failed: {error}")
+    print(f"\n{table(figures)}\n")
+    if not figures["masks"]:
+        sys.exit(
+            f"demo failed: {figures['sent']} frames were sent and no mask came back; the node's"
+            " warnings above say what it refused"
+        )
+    print(f"wrote {options.out / 'demo.mp4'} and {options.out / 'demo.png'}")
+
+
+if __name__ == "__main__":
+    main()

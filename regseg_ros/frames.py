@@ -1,0 +1,88 @@
+"""Image message -> frame: without copying where the graph takes it, refused where it is wrong."""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from regseg_core.graph import ENCODINGS
+from regseg_core.segmenter import FrameError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Pixels as `Segmenter` takes them, and the camera's header."""
+
+    pixels: npt.NDArray[np.uint8]
+    encoding: str
+    header: Header
+
+
+def to_frame(message: Image) -> Frame:
+    """A view of the message's bytes for the encodings of the graph, others through cv_bridge.
+
+    Raises FrameError for a size of zero, rows or data that are too short, and an encoding that
+    neither knows.
+    """
+    if message.width == 0 or message.height == 0:
+        raise FrameError(f"the image is {message.width} x {message.height} pixels")
+    if len(message.data) < message.step * message.height:
+        raise FrameError(
+            f"{len(message.data)} bytes of data are fewer than step x height ="
+            f" {message.step} x {message.height}"
+        )
+    if message.encoding in ENCODINGS:
+        channels = ENCODINGS[message.encoding][1]
+        pixels = _rows(message, channels).reshape(message.height, message.width, channels)
+        return Frame(pixels, message.encoding, message.header)
+    return Frame(_through_cv_bridge(message), "bgr8", message.header)
+
+
+def _rows(message: Image, pixel_bytes: int) -> npt.NDArray[np.uint8]:
+    """H x (W * pixel_bytes) uint8 over the message's own memory, without the rows' padding."""
+    row = message.width * pixel_bytes
+    if message.step < row:
+        raise FrameError(
+            f"step {message.step} is shorter than a row of {message.width} {message.encoding}"
+            f" pixels, {row} bytes"
+        )
+    data = np.frombuffer(message.data, np.uint8, message.step * message.height)
+    return data.reshape(message.height, message.step)[:, :row]
+
+
+def _through_cv_bridge(message: Image) -> npt.NDArray[np.uint8]:
+    try:
+        from cv_bridge import CvBridge
+    except ImportError as error:
+        raise FrameError(
+            f"encoding {message.encoding!r} needs cv_bridge, which is not installed ({error});"
+            f" without it the node takes {', '.join(ENCODINGS)}"
+        ) from error
+    bridge = CvBridge()
+    try:
+        kind, channels = bridge.encoding_to_dtype_with_channels(message.encoding)
+        # Some versions of cv_bridge take no notice of `step`, so the padding goes first.
+        rows = _rows(message, np.dtype(kind).itemsize * channels)
+        packed = Image(
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            is_bigendian=message.is_bigendian,
+            step=rows.shape[1],
+            data=array.array("B", rows.tobytes()),
+        )
+        pixels = bridge.imgmsg_to_cv2(packed, desired_encoding="bgr8")
+    except FrameError:
+        raise
+    except Exception as error:  # its versions raise KeyError, TypeError, CvBridgeError, cv2.error
+        raise FrameError(
+            f"encoding {message.encoding!r} is known neither to this node"
+            f" ({', '.join(ENCODINGS)}) nor to cv_bridge ({error!r}): set the camera driver to one"
+            " of those"
+        ) from error
+    return np.ascontiguousarray(pixels, np.uint8)

@@ -1,0 +1,31 @@
+"""Results -> messages."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from regseg_core.labels import LabelSet
+
+
+def image_message(pixels: npt.NDArray[np.uint8], encoding: str, header: Header) -> Image:
+    """H x W x 3 (rgb8) or H x W (mono8) uint8 -> a message with unpadded rows."""
+    message = Image(header=header, encoding=encoding)
+    message.height, message.width = pixels.shape[:2]
+    message.step = message.width * (pixels.shape[2] if pixels.ndim == 3 else 1)
+    # An array.array is taken as it is; an ndarray would be checked element by element.
+    message.data = array.array("B", pixels.tobytes())
+    return message
+
+
+def label_info_message(labels: LabelSet, header: Header) -> Any:
+    """vision_msgs/LabelInfo: id and name of every class. Raises ImportError without vision_msgs."""
+    from vision_msgs.msg import LabelInfo, VisionClass
+
+    classes = [VisionClass(class_id=c.id, class_name=c.name) for c in labels.classes]
+    return LabelInfo(header=header, class_map=classes)

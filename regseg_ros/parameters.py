@@ -1,0 +1,108 @@
+"""The node's parameters: what may be set, what each means, which values it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from regseg_core import LabelSet, zoo
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters as they were when the node was configured."""
+
+    image_topic: str
+    weights: str
+    model: str
+    labels: str
+    device: str
+    precision: str
+    network_height: int
+    network_width: int
+    overlay_alpha: float
+    autostart: bool
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """What the network sees, None for the frame's own. Raises ValueError for half a size."""
+        if (self.network_height == 0) != (self.network_width == 0):
+            raise ValueError("set both network_height and network_width, or neither")
+        return (self.network_height, self.network_width) if self.network_height else None
+
+
+_SIZE = [IntegerRange(from_value=0, to_value=8192, step=1)]
+
+#: Default, description, and the range where there is one.
+_TABLE: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "image_topic": ("/camera/image_raw", "Camera topic, sensor_msgs/Image.", {}),
+    "weights": (zoo.DEFAULT, f"Path of a weights file, or one of {', '.join(zoo.names())}.", {}),
+    "model": ("", "Network of weights without a card, such as regseg48; else empty.", {}),
+    "labels": ("", "Label set of weights without a card: name or YAML file; else empty.", {}),
+    "device": ("auto", "auto, cpu, cuda or cuda:N.", {}),
+    "precision": ("auto", "auto, float32, bfloat16 or float16.", {}),
+    "network_height": (0, "Rows the network sees; 0: the camera's.", {"integer_range": _SIZE}),
+    "network_width": (0, "Columns the network sees; 0: the camera's.", {"integer_range": _SIZE}),
+    "overlay_alpha": (
+        0.5,
+        "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
+        {"floating_point_range": [FloatingPointRange(from_value=0.0, to_value=1.0)]},
+    ),
+    "autostart": (True, "Configure and activate without a lifecycle manager.", {}),
+}
+
+
+_CLASS_PARAMETERS = ("class_names", "class_ids", "class_colors")
+
+
+def declare(node: Node) -> None:
+    """Declares every parameter; a value outside its range is refused by rclpy."""
+    for name, (default, description, limits) in _TABLE.items():
+        node.declare_parameter(
+            name, default, ParameterDescriptor(description=description, **limits)
+        )
+
+
+def read(node: Node) -> Settings:
+    """The values now; changes after that count from the next time the node is configured."""
+    return Settings(**{name: node.get_parameter(name).value for name in _TABLE})
+
+
+def show_classes(node: Node, labels: LabelSet) -> None:
+    """Puts class names, ids and colours (R, G, B, R, G, B, ...) where other nodes can read them.
+
+    Nobody can change them until `hide_classes`. rclpy's own read-only parameters could never be
+    taken back, for the classes of other weights.
+    """
+    values = (
+        list(labels.names),
+        list(labels.ids),
+        [channel for entry in labels.classes for channel in entry.color],
+    )
+    for name, value in zip(_CLASS_PARAMETERS, values, strict=True):
+        descriptor = ParameterDescriptor(description="Of the loaded weights; read-only.")
+        node.declare_parameter(name, value, descriptor, ignore_override=True)
+    node.add_on_set_parameters_callback(_refuse_class_changes)
+
+
+def hide_classes(node: Node) -> None:
+    """Undoes `show_classes`."""
+    node.remove_on_set_parameters_callback(_refuse_class_changes)
+    for name in _CLASS_PARAMETERS:
+        node.undeclare_parameter(name)
+
+
+def _refuse_class_changes(changes: list[Parameter]) -> SetParametersResult:
+    if named := [p.name for p in changes if p.name in _CLASS_PARAMETERS]:
+        reason = f"{', '.join(named)}: read-only, of the loaded weights"
+        return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)

@@ -1,0 +1,199 @@
+"""Records what the node publishes: a film and a picture of it, and how many masks came how late."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.srv import GetParameters
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+
+from regseg_core.drawing import sheet, side_by_side
+from regseg_core.labels import LabelClass
+from regseg_core.media import MediaError, VideoWriter, write_bytes, write_image
+from regseg_core.segmenter import FrameError, to_rgb
+from regseg_ros.frames import to_frame
+
+Pixels = npt.NDArray[np.uint8]
+
+TITLES = ("camera", "mask", "overlay")
+RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Frames that wait for their mask; one whose mask never comes is forgotten.
+PENDING = 30
+#: Rows of the picture.
+ROWS = 4
+
+_PARAMETERS: dict[str, tuple[Any, str]] = {
+    "image_topic": ("/camera/image_raw", "Camera topic."),
+    "node": ("/regseg", "The segmenting node, whose mask and overlay are recorded."),
+    "out": ("demo", "Folder for demo.mp4, demo.png and demo.json."),
+    "rate": (15.0, "Frames a second of the film."),
+}
+
+
+@dataclass
+class Arrivals:
+    """When masks came, in seconds, and how long after their camera frame."""
+
+    times: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Count, latency percentiles in ms, and masks a second."""
+        if not self.times:
+            return {"masks": 0}
+        p50, p95 = np.percentile(self.latencies, (50, 95)) * 1000
+        seconds = self.times[-1] - self.times[0]
+        return {
+            "masks": len(self.times),
+            "latency_p50_ms": round(float(p50), 1),
+            "latency_p95_ms": round(float(p95), 1),
+            "masks_per_second": round((len(self.times) - 1) / seconds, 2) if seconds else None,
+        }
+
+
+class Samples:
+    """A few of many rows, spread evenly over all that came."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Pixels, ...]] = []
+        self._stride, self._seen = 1, 0
+
+    def add(self, row: tuple[Pixels, ...]) -> None:
+        if self._seen % self._stride == 0:
+            self._kept.append(row)
+            if len(self._kept) > 4 * ROWS:
+                self._kept, self._stride = self._kept[::2], self._stride * 2
+        self._seen += 1
+
+    def chosen(self) -> list[tuple[Pixels, ...]]:
+        places = np.linspace(0, len(self._kept) - 1, min(ROWS, len(self._kept))).round()
+        return [self._kept[int(place)] for place in places]
+
+
+class Recorder(Node):
+    """Puts camera frame, mask and overlay of one stamp together, for a writer thread."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        for name, (default, description) in _PARAMETERS.items():
+            self.declare_parameter(name, default, ParameterDescriptor(description=description))
+        self.out = Path(str(self._value("out")))
+        self.arrivals, self.samples = Arrivals(), Samples()
+        self.classes: list[LabelClass] = []
+        self._pending: dict[int, dict[str, Pixels]] = {}
+        self._rows: queue.Queue[tuple[Pixels, ...] | None] = queue.Queue()
+        self._failure: MediaError | None = None
+        self._writer = threading.Thread(target=self._write, name="writing")
+        self._writer.start()
+
+    def _value(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+    def listen(self) -> None:
+        """Subscribes; to the camera last, once the node is there, so that no mask is missed."""
+        node = str(self._value("node"))
+        for title in ("mask", "overlay"):
+            topic = f"{node}/{title}"
+            self.create_subscription(Image, topic, partial(self._on_image, title), RECORD_QOS)
+            while not self.count_publishers(topic):
+                rclpy.spin_once(self, timeout_sec=0.1)
+        self.classes = self._ask_classes(node)
+        camera = str(self._value("image_topic"))
+        self.create_subscription(Image, camera, partial(self._on_image, "camera"), RECORD_QOS)
+        self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
+
+    def finish(self) -> None:
+        """Waits for the film and writes the picture and the figures. Raises MediaError."""
+        self._rows.put(None)
+        self._writer.join()
+        if self._failure is not None:
+            raise self._failure
+        summary = json.dumps(self.arrivals.summary(), indent=1) + "\n"
+        write_bytes(self.out / "demo.json", summary.encode())
+        if rows := self.samples.chosen():
+            write_image(self.out / "demo.png", sheet(rows, TITLES, self.classes))
+
+    def _ask_classes(self, node: str) -> list[LabelClass]:
+        client = self.create_client(GetParameters, f"{node}/get_parameters")
+        while not client.wait_for_service(timeout_sec=1.0):
+            self.get_logger().info(f"waiting for {node}", throttle_duration_sec=5.0)
+        names = ["class_names", "class_ids", "class_colors"]
+        future = client.call_async(GetParameters.Request(names=names))
+        rclpy.spin_until_future_complete(self, future)
+        names, ids, channels = future.result().values
+        colors = np.reshape(channels.integer_array_value, (-1, 3)).tolist()
+        return [
+            LabelClass(class_id, name, tuple(color))
+            for name, class_id, color in zip(
+                names.string_array_value, ids.integer_array_value, colors, strict=True
+            )
+        ]
+
+    def _on_image(self, title: str, message: Image) -> None:
+        now = self.get_clock().now()
+        stamp = Time.from_msg(message.header.stamp)
+        if title == "mask":
+            self.arrivals.times.append(time.monotonic())
+            self.arrivals.latencies.append((now - stamp).nanoseconds * 1e-9)
+        try:
+            frame = to_frame(message)
+        except FrameError as error:
+            self.get_logger().warning(f"{title}: {error}", throttle_duration_sec=5.0)
+            return
+        row = self._pending.setdefault(stamp.nanoseconds, {})
+        row[title] = to_rgb(frame.pixels, frame.encoding)
+        if len(row) == len(TITLES):
+            del self._pending[stamp.nanoseconds]
+            self._rows.put(tuple(row[name] for name in TITLES))
+        while len(self._pending) > PENDING:
+            del self._pending[min(self._pending)]
+
+    def _write(self) -> None:
+        try:
+            with VideoWriter(self.out / "demo.mp4", float(self._value("rate"))) as film:
+                while (row := self._rows.get()) is not None:
+                    film.write(side_by_side(row))
+                    self.samples.add(row)
+        except MediaError as error:
+            self._failure = error
+
+
+def main(arguments: list[str] | None = None) -> None:
+    cv2.setNumThreads(1)  # The processor belongs to the node that is filmed.
+    rclpy.init(args=arguments)
+    recorder = Recorder()
+    try:
+        recorder.listen()
+        rclpy.spin(recorder)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # SIGINT and SIGTERM end the recording.
+    finally:
+        try:
+            recorder.finish()
+        except MediaError as error:
+            sys.exit(f"error: {error}")
+        finally:
+            recorder.destroy_node()
+            rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
