@@ -1,0 +1,52 @@
+"""One package, two ways in: `colcon build` (ament_python) and `pip install .`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "regseg_ros"
+
+
+def files(pattern: str) -> list[str]:
+    return sorted(str(path) for path in Path().glob(pattern))
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Real-time semantic segmentation in ROS 2 with RegSeg",
+    license="Apache-2.0",
+    author="the regseg_ros authors",
+    maintainer="the regseg_ros authors",
+    maintainer_email="maintainers@example.com",
+    python_requires=">=3.10",
+    packages=find_packages(include=["regseg_core*", "regseg_ros*"]),
+    package_data={"regseg_core.zoo": ["*.safetensors", "*.json"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml", "NOTICE"]),
+        (f"share/{NAME}/launch", files("launch/*.launch.py")),
+        (f"share/{NAME}/config", files("config/*.*")),
+    ],
+    install_requires=[
+        "torch>=2.4,<2.14",
+        "numpy>=1.26,<2.3",
+        "opencv-python-headless>=4.9",
+        "PyYAML>=6",
+        "safetensors>=0.4.3",
+        "tqdm>=4.60",
+        "av>=12",
+    ],
+    extras_require={
+        # 2.6.2 and 2.6.3 were malicious releases.
+        "train": ["lightning>=2.6,!=2.6.2,!=2.6.3", "matplotlib>=3.8", "pillow>=10"],
+    },
+    entry_points={
+        "console_scripts": [
+            "segmenter = regseg_ros.segmenter:main",
+            "video_source = regseg_ros.video_source:main",
+            "recorder = regseg_ros.recorder:main",
+        ],
+    },
+    zip_safe=False,
+)
