@@ -1,0 +1,38 @@
+"""What tests of both packages share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Outputs of the published code."""
+    return _shared("reference")
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """Labelled driving frames."""
+    return _shared("camvid")
+
+
+def _shared(name: str) -> Path:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"there is no ../shared/{name} beside this checkout")
+    return SHARED / name
+
+
+@pytest.fixture
+def street() -> npt.NDArray[np.uint8]:
+    """One RGB frame of the synthetic street, 360 x 480 x 3."""
+    from regseg_core.data.synthetic import SyntheticStreet
+
+    return SyntheticStreet().frame(0.0)[0]

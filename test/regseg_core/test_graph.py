@@ -1,0 +1,91 @@
+"""The graph from camera bytes to labels: what each output is, and that it can be exported."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from regseg_core.graph import ENCODINGS, Normalize, SegmentationGraph
+from regseg_core.model import RegSeg, create_model
+
+IDS = tuple(range(5))
+
+
+@pytest.fixture(scope="module")
+def network() -> RegSeg:
+    torch.manual_seed(0)
+    return create_model("regseg48", 5).eval()
+
+
+def frames(height: int, width: int, channels: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(height * width)
+    shape = (2, height, width, channels)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def test_equals_the_network_step_by_step(network: RegSeg) -> None:
+    rgb = frames(64, 96)
+    labels, confidence = SegmentationGraph(network, IDS, "rgb8", confidence=True)(rgb)
+    scaled = rgb.permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    logits = network((scaled - mean[:, None, None]) / std[:, None, None])
+    best, classes = logits.softmax(1).max(1)
+
+    assert labels.dtype == confidence.dtype == torch.uint8
+    assert (labels == classes).float().mean() > 0.9999
+    assert (confidence.int() - (255 * best).round().int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_shows_the_same_picture(encoding: str, network: RegSeg) -> None:
+    rgb = frames(40, 56)
+    if encoding == "mono8":
+        rgb = rgb[..., :1].expand(-1, -1, -1, 3)
+    order, channels = ENCODINGS[encoding]
+    given = torch.full((*rgb.shape[:3], channels), 77, dtype=torch.uint8)
+    for source, place in enumerate(order):
+        given[..., place] = rgb[..., source]
+    (expected,) = SegmentationGraph(network, IDS, "rgb8")(rgb)
+    (labels,) = SegmentationGraph(network, IDS, encoding)(given)
+    assert torch.equal(labels, expected)
+
+
+def test_ids_are_those_of_the_label_set(network: RegSeg) -> None:
+    rgb = frames(32, 32)
+    ids = (7, 200, 3, 11, 0)
+    (indices,) = SegmentationGraph(network, IDS, "rgb8")(rgb)
+    (labels,) = SegmentationGraph(network, ids, "rgb8")(rgb)
+    assert torch.equal(labels, torch.tensor(ids, dtype=torch.uint8)[indices.long()])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (31, 33)])
+def test_small_frames_are_enlarged_for_the_network(shape: tuple[int, int], network: RegSeg) -> None:
+    (labels,) = SegmentationGraph(network, IDS, "rgb8")(frames(*shape))
+    assert labels.shape == (2, *shape)
+
+
+def test_a_given_size_is_what_the_network_sees(network: RegSeg) -> None:
+    rgb = frames(90, 120)
+    (labels,) = SegmentationGraph(network, IDS, "rgb8", size=(48, 64))(rgb)
+    small = F.interpolate(Normalize()(rgb.permute(0, 3, 1, 2)), size=(48, 64), mode="bilinear")
+    low = network.forward_low(small)
+    logits = F.interpolate(low, size=(90, 120), mode="bilinear")
+    assert (labels == logits.argmax(1)).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(64, 96), (61, 97)])
+def test_exports_without_operators_that_tensorrt_lacks(
+    size: tuple[int, int], network: RegSeg
+) -> None:
+    graph = SegmentationGraph(network, (7, 200, 3, 11, 0), "bgra8", confidence=True).eval()
+    example = frames(*size, channels=4)
+    exported = torch.export.export(graph, (example,))
+    nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
+    pools = [node for node in nodes if "avg_pool2d" in str(node.target)]
+
+    assert pools and not any(True in node.args[3:] for node in pools), "ceil mode"
+    with torch.inference_mode():
+        for ours, theirs in zip(exported.module()(example), graph(example), strict=True):
+            assert torch.equal(ours, theirs)

@@ -1,0 +1,180 @@
+"""Weight files: every accepted form, every refusal, nothing executed, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from regseg_core import zoo
+from regseg_core.labels import CAMVID
+from regseg_core.model import RegSeg, create_model
+from regseg_core.weights import ModelCard, WeightsError, load_weights, read_card, save_weights
+
+FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "published": lambda state: state,
+    "published, wrapped": lambda state: {"model": state, "epoch": 999},
+    "DistributedDataParallel": lambda state: {
+        "model": {f"module.{n}": t for n, t in state.items()}
+    },
+    "our checkpoint": lambda state: {
+        "state_dict": {f"network.{n}": t for n, t in state.items()},
+        "epoch": 3,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def trained() -> RegSeg:
+    torch.manual_seed(1)
+    return create_model("regseg48", 11)
+
+
+def same(left: RegSeg, right: RegSeg) -> bool:
+    pairs = zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_checkpoints_load(form: str, trained: RegSeg, tmp_path: Path) -> None:
+    torch.save(FORMS[form](trained.state_dict()), tmp_path / "weights.pth")
+    model = create_model("regseg48", 11)
+    assert load_weights(model, tmp_path / "weights.pth") == []
+    assert same(model, trained)
+
+
+def test_a_mapping_loads(trained: RegSeg) -> None:
+    model = create_model("regseg48", 11)
+    load_weights(model, trained.state_dict())
+    assert same(model, trained)
+
+
+def test_saved_weights_carry_their_card(trained: RegSeg, tmp_path: Path) -> None:
+    card = ModelCard("regseg48", CAMVID, {"scores": {"val": 61.5}})
+    save_weights(tmp_path / "w.safetensors", trained, card)
+    model = create_model("regseg48", 11)
+    load_weights(model, tmp_path / "w.safetensors")
+
+    assert read_card(tmp_path / "w.safetensors") == card
+    assert json.loads((tmp_path / "w.json").read_text())["scores"] == {"val": 61.5}
+    for name, tensor in trained.state_dict().items():
+        half = "bn" not in name and tensor.is_floating_point()
+        expected = tensor.half().float() if half else tensor
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(model.state_dict()[name], expected), name
+
+
+def test_every_problem_is_named_at_once_and_the_model_is_unchanged(trained: RegSeg) -> None:
+    state = dict(trained.state_dict())
+    del state["stem.conv.weight"]
+    state["stem.extra"] = torch.zeros(1)
+    state["decoder.conv8.conv.weight"] = torch.zeros(1, 2)
+    state["decoder.conv4.bn.bias"] = torch.full((64,), torch.nan)
+    model = create_model("regseg48", 11)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, state)
+
+    message = str(caught.value)
+    assert "1 missing: stem.conv.weight" in message
+    assert "1 unexpected: stem.extra" in message
+    assert "decoder.conv8.conv.weight 1 x 2 where the model has 64 x 128 x 3 x 3" in message
+    assert "not finite: decoder.conv4.bn.bias" in message
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_other_classes_only_when_asked_for(trained: RegSeg) -> None:
+    model = create_model("regseg48", 19)
+    with pytest.raises(WeightsError, match="strict_classes=False"):
+        load_weights(model, trained.state_dict())
+    fresh = load_weights(model, trained.state_dict(), strict_classes=False)
+
+    assert fresh == ["decoder.classifier.weight", "decoder.classifier.bias"]
+    assert torch.equal(model.stem.conv.weight, trained.stem.conv.weight)
+    assert model.decoder.classifier.weight.shape[0] == 19
+
+
+class Attack:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.victim),)
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_code_in_a_file_is_not_run(write: Callable[..., None], tmp_path: Path) -> None:
+    victim = tmp_path / "executed"
+    with (tmp_path / "evil.pth").open("wb") as file:
+        write({"model": {"stem.conv.weight": Attack(victim)}}, file)
+    with pytest.raises(WeightsError, match="never run"):
+        load_weights(create_model("regseg48", 11), tmp_path / "evil.pth")
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
+def test_a_truncated_file_is_refused(name: str, trained: RegSeg, tmp_path: Path) -> None:
+    if name.endswith("pth"):
+        torch.save(trained.state_dict(), tmp_path / name)
+    else:
+        save_weights(tmp_path / name, trained, ModelCard("regseg48", CAMVID))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match=name):
+        load_weights(create_model("regseg48", 11), tmp_path / name)
+
+
+def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
+    model = create_model("regseg48", 11)
+    with pytest.raises(FileNotFoundError, match="no weights file"):
+        load_weights(model, tmp_path / "absent.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match="holds a list"):
+        load_weights(model, tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match="no named tensors"):
+        load_weights(model, {})
+
+
+def test_a_failed_write_leaves_the_old_file(
+    trained: RegSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = ModelCard("regseg48", CAMVID)
+    save_weights(tmp_path / "w.safetensors", trained, card)
+    before = (tmp_path / "w.safetensors").read_bytes()
+
+    def full_disk(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(tmp_path / "w.safetensors", create_model("regseg48", 11), card)
+    assert (tmp_path / "w.safetensors").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["w.json", "w.safetensors"]
+
+
+def test_a_card_for_another_normalisation_is_refused() -> None:
+    text = ModelCard("regseg48", CAMVID).to_json().replace("0.485", "0.5")
+    with pytest.raises(WeightsError, match="normalised"):
+        ModelCard.from_json(text)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_shipped_weights_are_small_and_say_what_they_are(name: str) -> None:
+    path = zoo.find(name)
+    card = read_card(path)
+    assert card is not None
+    assert path.with_suffix(".json").read_text() == card.to_json() + "\n"
+    assert {"training", "scores", "licence"} <= set(card.about)
+    assert path.stat().st_size < 8e6
+    load_weights(create_model(card.architecture, len(card.labels)), path)
+
+
+def test_an_unknown_name_lists_the_shipped_weights() -> None:
+    with pytest.raises(FileNotFoundError, match="regseg48-camvid"):
+        zoo.find("regseg48-camvit")

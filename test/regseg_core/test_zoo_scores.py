@@ -1,0 +1,39 @@
+"""The shipped weights see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from regseg_core import Segmenter
+from regseg_core.data.camvid import CamVid
+from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
+from regseg_core.evaluate import evaluate
+from regseg_core.training.metrics import ConfusionMatrix
+
+
+@pytest.fixture(scope="module")
+def segment() -> Segmenter:
+    return Segmenter()
+
+
+def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
+    scores = evaluate(segment, CamVid(camvid, "val", segment.labels))
+    assert scores["images"] == 101
+    assert scores["mean_iou"] >= 60
+
+
+def test_streets_never_trained_on_are_segmented(segment: Segmenter) -> None:
+    assert evaluate(segment, SyntheticStreets(20, first_seed=10**6))["mean_iou"] >= 80
+
+
+def test_the_demo_street_is_segmented(segment: Segmenter) -> None:
+    matrix = ConfusionMatrix(len(segment.labels))
+    street = SyntheticStreet()
+    for second in range(0, 10):
+        image, truth = street.frame(float(second))
+        predicted = segment(image, "rgb8").labels
+        matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
+    assert 100 * matrix.mean_iou() >= 80

@@ -1,0 +1,150 @@
+"""A node in a process of its own, and this process as its camera and its audience."""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from regseg_ros.demo import private_environment
+
+#: Seconds that anything here may take on a busy machine.
+PATIENCE = 60.0
+
+
+def image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
+    """H x W (x C) uint8 -> a message whose rows end with `padding` bytes of noise."""
+    rows = pixels.reshape(pixels.shape[0], -1)
+    noise = np.full((rows.shape[0], padding), 113, np.uint8)
+    data = np.concatenate([rows, noise], axis=1)
+    return Image(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        step=data.shape[1],
+        data=array.array("B", data.tobytes()),
+    )
+
+
+def pixels(message: Image) -> np.ndarray:
+    """The pixels of an unpadded rgb8 or mono8 message."""
+    shape = (message.height, message.width, 3)[: 3 if message.encoding == "rgb8" else 2]
+    return np.frombuffer(message.data, np.uint8).reshape(shape)
+
+
+_rigs = itertools.count()
+
+
+class Rig:
+    """Spins a node of this process; publishes camera frames and keeps what comes back."""
+
+    def __init__(self, log: Path) -> None:
+        # A domain for each rig: nodes of two must not hear each other.
+        domain = (os.getpid() + 7 * next(_rigs)) % 90 + 10
+        self.environment = {**private_environment(), "ROS_DOMAIN_ID": str(domain)}
+        os.environ.update(self.environment)
+        self.log = log
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = Node("audience", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        self.camera = self.node.create_publisher(Image, "/camera/image_raw", reliable)
+        self.stamp = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str, module: str = "segmenter") -> None:
+        command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *arguments]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.node.destroy_node()
+        self.executor.shutdown()
+        rclpy.shutdown(context=self.context)
+
+    def listen(self, topic: str, kind: Any = Image) -> list[Any]:
+        """The messages of a topic, from now on."""
+        messages: list[Any] = []
+        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        self.node.create_subscription(kind, topic, messages.append, qos)
+        return messages
+
+    def send(self, message: Image) -> Image:
+        """Publishes a frame under a header of its own."""
+        self.stamp += 1
+        message.header = Header(frame_id=f"lens{self.stamp}")
+        message.header.stamp.sec = self.stamp
+        self.camera.publish(message)
+        return message
+
+    def spin(self, seconds: float) -> None:
+        self.until(lambda: False, seconds, strict=False)
+
+    def until(
+        self, ready: Callable[[], Any], seconds: float = PATIENCE, strict: bool = True
+    ) -> None:
+        """Spins until `ready`; raises AssertionError with the node's log where it never is."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > deadline:
+                assert not strict, f"timed out; the node said:\n{self.said()}"
+                return
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def until_said(self, text: str, times: int = 1) -> None:
+        self.until(lambda: self.said().count(text) >= times)
+
+    def until_connected(self) -> None:
+        """Both ways: the node hears the camera, and we hear the node."""
+        self.until(lambda: self.camera.get_subscription_count() > 0)
+        # The other direction cannot be seen from here; discovery takes milliseconds.
+        self.spin(1.0)
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        client = self.node.create_client(kind, service)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+
+@contextmanager
+def rig(folder: Path) -> Iterator[Rig]:
+    made = Rig(folder / "node.log")
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,257 @@
+"""The node over real DDS, from another process."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rig import Rig, image, pixels, rig
+
+from regseg_core import Segmenter
+from regseg_core.data.synthetic import SyntheticStreet
+from regseg_core.graph import ENCODINGS
+from regseg_ros.video_source import encode
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    with rig(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("running")) as made:
+        made.start()
+        made.until_said("active:")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def segment() -> Segmenter:
+    return Segmenter()
+
+
+def frame(time_of_scene: float = 0.0, size: tuple[int, int] = (480, 360)) -> np.ndarray:
+    return SyntheticStreet(*size).frame(time_of_scene)[0]
+
+
+@pytest.mark.parametrize("padding", [0, 32])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_outputs_equal_the_segmenter(
+    encoding: str, padding: int, running: Rig, segment: Segmenter
+) -> None:
+    topics = ("mask", "label", "confidence", "overlay")
+    got = {topic: running.listen(f"/regseg/{topic}") for topic in topics}
+    running.until_connected()
+    given = encode(frame(), encoding)
+    sent = running.send(image(given, encoding, padding))
+    running.until(lambda: all(got.values()))
+
+    result = segment(given, encoding, confidence=True)
+    expected = {
+        "mask": result.mask(),
+        "label": result.labels,
+        "confidence": result.confidence,
+        "overlay": result.overlay(0.5),
+    }
+    for topic, wanted in expected.items():
+        (message,) = got[topic]
+        assert message.header == sent.header
+        assert (message.width, message.height) == (480, 360)
+        assert message.encoding == ("rgb8" if wanted.ndim == 3 else "mono8")
+        assert message.step == message.width * (3 if wanted.ndim == 3 else 1)
+        assert np.array_equal(pixels(message), wanted), topic
+
+
+def test_an_encoding_of_cv_bridge(running: Rig, segment: Segmenter) -> None:
+    masks = running.listen("/regseg/label")
+    running.until_connected()
+    mosaic = np.ascontiguousarray(frame()[..., 1])
+    running.send(image(mosaic, "bayer_rggb8", padding=6))
+    running.until(lambda: masks)
+    assert (masks[0].width, masks[0].height) == (480, 360)
+
+
+def test_malformed_messages_are_refused_and_the_next_frame_is_segmented(running: Rig) -> None:
+    masks = running.listen("/regseg/mask")
+    running.until_connected()
+    good = image(frame(), "rgb8")
+    short, empty, unknown = (image(frame(), "rgb8") for _ in range(3))
+    short.data = short.data[:-1]
+    empty.height = empty.width = 0
+    unknown.encoding = "holo9"
+    for bad, reason in (
+        (short, "bytes of data are fewer than step x height"),
+        (empty, "the image is 0 x 0 pixels"),
+        (unknown, "encoding 'holo9' is known neither"),
+    ):
+        for _ in range(3):
+            running.send(bad)
+            running.spin(0.1)
+        running.until_said(reason)
+        assert running.said().count(reason) == 1, "throttled"
+    assert masks == []
+    running.send(good)
+    running.until(lambda: masks)
+    assert masks[0].header == good.header
+
+
+def test_the_newest_frame_wins_under_overload(running: Rig) -> None:
+    masks = running.listen("/regseg/mask")
+    running.until_connected()
+    frames = [image(frame(t, (960, 720)), "rgb8") for t in range(4)]
+    for number in range(40):
+        last = running.send(frames[number % 4])
+        running.spin(0.01)
+    running.until(lambda: masks and masks[-1].header == last.header)
+    stamps = [message.header.stamp.sec for message in masks]
+
+    assert len(masks) < 35, "a queue would have segmented all of them"
+    assert stamps == sorted(set(stamps))
+
+
+def test_classes_and_parameters_are_described(running: Rig) -> None:
+    names = ["class_names", "class_ids", "class_colors"]
+    answer = running.call(
+        GetParameters, "/regseg/get_parameters", GetParameters.Request(names=names)
+    )
+    titles, ids, colors = answer.values
+    assert list(titles.string_array_value)[:4] == ["sky", "building", "pole", "road"]
+    assert list(ids.integer_array_value) == list(range(11))
+    assert list(colors.integer_array_value)[9:12] == [128, 64, 128]
+
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING_ARRAY, string_array_value=["x"])
+    request = SetParameters.Request(parameters=[Parameter(name="class_names", value=value)])
+    (result,) = running.call(SetParameters, "/regseg/set_parameters", request).results
+    assert not result.successful and "read-only" in result.reason
+
+    value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=2.0)
+    request = SetParameters.Request(parameters=[Parameter(name="overlay_alpha", value=value)])
+    (result,) = running.call(SetParameters, "/regseg/set_parameters", request).results
+    assert not result.successful
+
+    request = DescribeParameters.Request(names=["overlay_alpha", "image_topic"])
+    alpha, topic = running.call(
+        DescribeParameters, "/regseg/describe_parameters", request
+    ).descriptors
+    assert alpha.floating_point_range[0].to_value == 1.0 and alpha.description
+    assert topic.description
+
+
+def status(rig_: Rig) -> dict[str, str]:
+    """The node's next diagnostic status."""
+    arrays = rig_.listen("/diagnostics", DiagnosticArray)
+    rig_.until(lambda: arrays)
+    (found,) = arrays[-1].status
+    return {
+        **{v.key: v.value for v in found.values},
+        "message": found.message,
+        "level": found.level,
+    }
+
+
+def test_nothing_is_computed_without_a_subscriber(fresh: Rig) -> None:
+    fresh.start()
+    fresh.until_said("active:")
+    fresh.until_connected()
+    for _ in range(5):
+        fresh.send(image(frame(), "rgb8"))
+        fresh.spin(0.1)
+    values = status(fresh)
+    assert values["segmented"] == "0" and int(values["unwanted"]) >= 4
+
+    labels = fresh.listen("/regseg/label")
+    fresh.until_connected()
+    fresh.send(image(frame(), "rgb8"))
+    fresh.until(lambda: labels)
+    values = status(fresh)
+    assert values["segmented"] == "1"
+    assert float(values["latency p50 (ms)"]) > 0
+    assert "bfloat16 on cpu" in values["runs"] or "on c" in values["runs"]
+    fresh.spin(1.2)
+    values = status(fresh)
+    assert values["level"] == DiagnosticStatus.WARN
+    assert "no frames on /camera/image_raw" in values["message"]
+
+
+def test_lifecycle_twice_over(fresh: Rig) -> None:
+    fresh.start("-p", "autostart:=false")
+
+    def change(transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return fresh.call(ChangeState, "/regseg/change_state", request).success
+
+    def state() -> str:
+        return fresh.call(GetState, "/regseg/get_state", GetState.Request()).current_state.label
+
+    masks = fresh.listen("/regseg/mask")
+    assert state() == "unconfigured"
+    for _ in range(2):
+        assert change(Transition.TRANSITION_CONFIGURE)
+        assert state() == "inactive"
+        assert fresh.camera.get_subscription_count() == 0
+        assert change(Transition.TRANSITION_ACTIVATE)
+        assert state() == "active"
+        fresh.until_connected()
+        masks.clear()
+        sent = fresh.send(image(frame(), "rgb8"))
+        fresh.until(lambda: masks)
+        assert masks[0].header == sent.header
+        assert change(Transition.TRANSITION_DEACTIVATE)
+        fresh.until(lambda: fresh.camera.get_subscription_count() == 0)
+        masks.clear()
+        fresh.send(image(frame(), "rgb8"))
+        fresh.spin(0.5)
+        assert masks == []
+        assert change(Transition.TRANSITION_CLEANUP)
+        assert state() == "unconfigured"
+        assert fresh.node.count_publishers("/regseg/mask") == 0
+    assert change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert "Traceback" not in fresh.said()
+
+
+def test_a_transition_that_fails_says_why_and_can_be_tried_again(fresh: Rig) -> None:
+    fresh.start("-p", "autostart:=false", "-p", "weights:=nothing")
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    assert not fresh.call(ChangeState, "/regseg/change_state", request).success
+    fresh.until_said("configure failed: no weights 'nothing': give a file, or one of")
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="regseg48-camvid")
+    change = SetParameters.Request(parameters=[Parameter(name="weights", value=value)])
+    fresh.call(SetParameters, "/regseg/set_parameters", change)
+    assert fresh.call(ChangeState, "/regseg/change_state", request).success
+
+
+def test_bad_weights_end_an_autostarted_node(fresh: Rig) -> None:
+    fresh.start("-p", "weights:=nothing")
+    assert fresh.process is not None
+    fresh.until(lambda: fresh.process and fresh.process.poll() is not None)
+    assert fresh.process.returncode == 1
+    assert "configure failed: no weights 'nothing'" in fresh.said()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_cleanly_in_mid_work(signal_number: int, fresh: Rig) -> None:
+    fresh.start()
+    fresh.until_said("active:")
+    masks = fresh.listen("/regseg/mask")
+    fresh.until_connected()
+    deadline = time.monotonic() + 30
+    while len(masks) < 3 and time.monotonic() < deadline:
+        fresh.send(image(frame(), "rgb8"))
+        fresh.spin(0.03)
+    assert len(masks) >= 3
+    assert fresh.stop(signal_number) == 0
+    assert "Traceback" not in fresh.said()
