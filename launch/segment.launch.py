@@ -3,25 +3,28 @@
 import os
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory("regseg_ros"))
 
-#: Launch argument: default and description. Those in NODE_PARAMETERS override the params_file.
+#: Launch arguments that set a parameter of the node, where given; else the params_file does.
+PARAMETERS = {
+    "image_topic": "Camera topic, sensor_msgs/Image.",
+    "weights": "Shipped weights by name, or the path of a weights file.",
+    "device": "auto, cpu, cuda or cuda:N.",
+    "overlay_alpha": "Weight of the mask in the overlay, 0.0 to 1.0.",
+    "autostart": "true: the node goes to active by itself; false: a lifecycle manager does it.",
+}
+#: The other launch arguments: default and description.
 ARGUMENTS = {
-    "image_topic": ("/camera/image_raw", "Camera topic, sensor_msgs/Image."),
-    "weights": ("regseg48-camvid", "Shipped weights by name, or the path of a weights file."),
-    "device": ("auto", "auto, cpu, cuda or cuda:N."),
-    "overlay_alpha": ("0.5", "Weight of the mask in the overlay, 0.0 to 1.0."),
-    "params_file": (str(SHARE / "config" / "segment.yaml"), "YAML file of further parameters."),
+    "params_file": (str(SHARE / "config" / "segment.yaml"), "YAML file of the node's parameters."),
     "namespace": ("", "Namespace of the node; its topics are <namespace>/regseg/mask and so on."),
-    "autostart": ("true", "Whether the node goes to active by itself; false for a manager."),
     "rviz": ("false", "Whether RViz opens, showing mask and overlay."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "fastdds_profile": (
@@ -30,46 +33,49 @@ ARGUMENTS = {
         " One that the environment already names is kept.",
     ),
 }
-NODE_PARAMETERS = {
-    "image_topic": str,
-    "weights": str,
-    "device": str,
-    "overlay_alpha": float,
-    "autostart": bool,
-}
 #: The variable was renamed with Fast DDS 3 (Kilted).
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
+def start_node(context: LaunchContext) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    # YAML gives each value its type, as in a params_file.
+    overrides = {name: yaml.safe_load(text) for name, text in given.items() if text}
+    return [
+        Node(
+            package="regseg_ros",
+            executable="segmenter",
+            name="regseg",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), overrides],
+            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+            emulate_tty=True,
+        )
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
+    declared = [
+        DeclareLaunchArgument(
+            name, default_value="", description=f"{text} Empty: as in params_file."
+        )
+        for name, text in PARAMETERS.items()
+    ]
+    declared += [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
     profiles = [
         SetEnvironmentVariable(
             name, EnvironmentVariable(name, default_value=LaunchConfiguration("fastdds_profile"))
         )
         for name in PROFILE_VARIABLES
     ]
-    overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in NODE_PARAMETERS.items()
-    }
-    node = Node(
-        package="regseg_ros",
-        executable="segmenter",
-        name="regseg",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), overrides],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-        output="screen",
-        emulate_tty=True,
-    )
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         arguments=["-d", os.fspath(SHARE / "config" / "regseg.rviz")],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, *profiles, node, rviz])
+    return LaunchDescription([*declared, *profiles, OpaqueFunction(function=start_node), rviz])

@@ -41,10 +41,17 @@ def predict_images(
             errors.append(str(error))
             continue
         result = segment(image, encoding="rgb8")
-        write_image(out if single else out / f"{path.stem}.png", result.overlay(alpha))
+        target = out if single else out / f"{path.stem}.png"
+        write_image(_other_than(path, target), result.overlay(alpha))
         if labels_out is not None:
-            write_image(labels_out / f"{path.stem}.png", result.labels)
+            write_image(_other_than(path, labels_out / f"{path.stem}.png"), result.labels)
     return errors
+
+
+def _other_than(source: Path, target: Path) -> Path:
+    if target.resolve() == source.resolve():
+        raise MediaError(f"{target} would overwrite the input; give another folder")
+    return target
 
 
 def predict_video(
@@ -56,7 +63,7 @@ def predict_video(
     """
     target = out if out.suffix.lower() == ".mp4" else out / f"{video.stem}.mp4"
     frames = tqdm(read_video(video), unit="frame", desc="segmenting")
-    with VideoWriter(target, video_rate(video)) as writer:
+    with VideoWriter(_other_than(video, target), video_rate(video)) as writer:
         for number, frame in zip(itertools.count(), frames):
             result = segment(frame, encoding="rgb8")
             writer.write(result.overlay(alpha))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 import time
@@ -67,12 +68,14 @@ def train(
         log_every_n_steps=10,
         enable_model_summary=False,
     )
-    streets = SyntheticStreets(20 if recipe.synthetic else 0, first_seed=10**6)
+    validation = [validation_loader(val_set, workers)]
+    if recipe.synthetic:
+        validation.append(validation_loader(SyntheticStreets(20, first_seed=10**6), workers=0))
     started = time.monotonic()
     trainer.fit(
         SegmentationTask(recipe, labels),
         training_loader(train_set, len(train_set), recipe, workers),
-        [validation_loader(val_set, workers), validation_loader(streets, 0)],
+        validation,
         ckpt_path=out / "last.ckpt" if resume else None,
         weights_only=True,
     )
@@ -117,6 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = Recipe(**{entry.name: options.pop(entry.name) for entry in fields(Recipe)})
     torch.set_float32_matmul_precision("high")
     keep_freed_memory()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         options["labels"] = LabelSet.load(options["labels"])
         weights = train(recipe, **options)

@@ -62,7 +62,7 @@ class SegmentationTask(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         for name, matrix in zip(VALIDATION, self.matrices, strict=True):
-            if matrix.counts.any():
+            if matrix.counts.any():  # the second set is optional
                 self.log(name, 100 * matrix.mean_iou(), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

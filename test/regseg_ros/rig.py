@@ -71,10 +71,22 @@ class Rig:
         self.stamp = 0
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str, module: str = "segmenter") -> None:
-        command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *arguments]
+    def start(
+        self,
+        *arguments: str,
+        module: str = "segmenter",
+        program: list[str] | None = None,
+        folder: Path | None = None,
+        ros_arguments: bool = True,
+    ) -> None:
+        """Starts a module of this checkout, or a program in a folder."""
+        command = program or [sys.executable, "-m", f"regseg_ros.{module}"]
+        if ros_arguments:
+            command = [*command, "--ros-args", *arguments]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=self.environment, stdout=log, stderr=log
+            )
 
     def stop(self, signal_number: int = signal.SIGINT) -> int:
         assert self.process is not None

@@ -1,0 +1,120 @@
+"""The camera for trying things out, the recorder, and the demo that joins them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here")
+
+from rig import Rig, rig
+
+from regseg_core.data.synthetic import SyntheticStreet
+from regseg_core.media import MediaError, VideoWriter, read_image, write_image
+from regseg_ros.frames import to_frame
+from regseg_ros.recorder import Arrivals, Samples
+from regseg_ros.video_source import ENCODERS, encode, open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    with rig(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[np.ndarray]:
+    frames = [SyntheticStreet(64, 48).frame(float(t))[0] for t in range(3)]
+    for number, frame in enumerate(frames):
+        write_image(tmp_path / "pictures" / f"{number}.png", frame)
+    return frames
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+def test_a_folder_is_published_in_order(
+    encoding: str, fresh: Rig, pictures: list[np.ndarray], tmp_path: Path
+) -> None:
+    messages = fresh.listen("/lens")
+    fresh.start(
+        *["-p", f"source:={tmp_path / 'pictures'}", "-p", f"encoding:={encoding}"],
+        *["-p", "rate:=50.0", "-p", "image_topic:=/lens", "-p", "frame_id:=left"],
+        *["-p", "wait_for_subscribers:=1", "-p", f"report:={tmp_path / 'sent.json'}"],
+        module="video_source",
+    )
+    fresh.until(lambda: len(messages) == 3)
+    for message, picture in zip(messages, pictures, strict=True):
+        wanted = encode(picture, encoding)
+        assert message.header.frame_id == "left" and message.encoding == encoding
+        assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
+    assert fresh.process is not None and fresh.process.wait(20) == 0
+    assert json.loads((tmp_path / "sent.json").read_text()) == {"sent": 3}
+
+
+def test_sources(pictures: list[np.ndarray], tmp_path: Path) -> None:
+    looped = list(islice(open_source(str(tmp_path / "pictures"), 10, (64, 48), loop=True), 7))
+    assert [np.array_equal(looped[n], pictures[n % 3]) for n in range(7)] == [True] * 7
+    assert len(list(open_source(str(tmp_path / "pictures"), 10, (64, 48), loop=False))) == 3
+    with VideoWriter(tmp_path / "film.mp4", 10) as film:
+        for picture in pictures:
+            film.write(picture)
+    assert len(list(open_source(str(tmp_path / "film.mp4"), 10, (64, 48), loop=False))) == 3
+    street = next(open_source("street", 10, (96, 64), loop=False))
+    assert np.array_equal(street, SyntheticStreet(96, 64).frame(0.0)[0])
+    with pytest.raises(MediaError, match="no source 'nowhere': give a folder"):
+        open_source("nowhere", 10, (64, 48), loop=False)
+
+
+def test_recorded_figures() -> None:
+    arrivals = Arrivals(times=[10.0, 10.1, 10.2], latencies=[0.01, 0.02, 0.03])
+    assert arrivals.summary() == {
+        "masks": 3,
+        "latency_p50_ms": 20.0,
+        "latency_p95_ms": 29.0,
+        "masks_per_second": 10.0,
+    }
+    assert Arrivals().summary() == {"masks": 0}
+
+
+def test_samples_are_spread_over_the_whole_recording() -> None:
+    samples = Samples()
+    for number in range(1000):
+        samples.add((np.full((1, 1, 3), number // 4, np.uint8),))
+    chosen = [int(row[0][0, 0, 0]) for row in samples.chosen()]
+    assert len(chosen) == 4 and chosen[0] == 0 and chosen[-1] > 200
+    assert np.diff(chosen).min() > 50
+
+
+def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "regseg_ros.demo", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    result = run_demo("street", "--out", str(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    figures = json.loads((tmp_path / "demo.json").read_text())
+    assert figures["masks"] > 75
+    for title in ("frames sent", "masks received", "dropped", "p50", "p95", "frames per second"):
+        assert title in result.stdout
+    with av.open(str(tmp_path / "demo.mp4")) as film:
+        stream = film.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert figures["masks"] >= sum(1 for _ in film.decode(stream)) > 75
+    assert read_image(tmp_path / "demo.png").shape[1] == 3 * 480 + 2 * 6
+
+
+def test_the_demo_says_why_it_failed(tmp_path: Path) -> None:
+    result = run_demo("nowhere", "--out", str(tmp_path))
+    assert result.returncode != 0
+    assert "error: no source 'nowhere': give a folder" in result.stderr
+    assert "demo failed: video_source" in result.stderr

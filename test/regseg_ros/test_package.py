@@ -1,0 +1,104 @@
+"""What gets installed: by colcon for ROS, by pip for the library alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here")
+
+from conftest import LEFT_OUT, Installed
+from rig import Rig, rig
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    with rig(tmp_path) as made:
+        yield made
+
+
+def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
+    assert {p.name for p in installed.executables.iterdir()} == {
+        "segmenter",
+        "video_source",
+        "recorder",
+    }
+    for file in (
+        "package.xml",
+        "launch/segment.launch.py",
+        "config/segment.yaml",
+        "config/regseg.rviz",
+        "config/fastdds.xml",
+    ):
+        assert (installed.share / file).is_file(), file
+    marker = installed.prefix / "share/ament_index/resource_index/packages/regseg_ros"
+    assert marker.is_file()
+    (zoo,) = installed.prefix.glob("lib/python*/site-packages/regseg_core/zoo")
+    assert (zoo / "regseg48-camvid.safetensors").is_file()
+
+
+def test_installed_executables_work_together(
+    installed: Installed, fresh: Rig, tmp_path: Path
+) -> None:
+    fresh.environment = {**installed.environment(), **fresh.environment}
+    fresh.environment["PYTHONPATH"] = installed.environment()["PYTHONPATH"]
+    segmenter, source = (installed.executables / n for n in ("segmenter", "video_source"))
+    config = installed.share / "config" / "segment.yaml"
+    fresh.start("--params-file", str(config), program=[str(segmenter)], folder=tmp_path)
+    fresh.until_said("active:")
+    masks = fresh.listen("/regseg/mask")
+    fresh.until_connected()
+    arguments = ["--ros-args", "-p", "frames:=5", "-p", "rate:=5.0"]
+    arguments += ["-p", "wait_for_subscribers:=1"]
+    subprocess.run([source, *arguments], cwd=tmp_path, env=fresh.environment, check=True)
+    fresh.until(lambda: len(masks) >= 3)
+    assert masks[0].header.frame_id == "camera"
+
+
+def test_package_xml_declares_what_the_code_imports() -> None:
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    declared = {element.text for element in root if element.tag.endswith("depend")}
+    imported = {
+        line.split()[1].split(".")[0]
+        for path in [*ROOT.glob("regseg_ros/*.py"), *ROOT.glob("launch/*.py")]
+        for line in path.read_text().splitlines()
+        if line.lstrip().startswith(("from ", "import "))
+    }
+    ros = {n for n in imported if n in ("rclpy", "launch", "launch_ros", "cv_bridge")}
+    ros |= {n for n in imported if n.endswith(("_msgs", "_interfaces", "_python"))}
+    assert root.get("format") == "3"
+    assert ros <= declared
+
+
+def test_pip_gives_the_library_without_ros(tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    copy = shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    options = ["--no-build-isolation", "--target", str(target), str(copy)]
+    subprocess.run([*install, *options], check=True)
+    program = (
+        "import sys; sys.modules['rclpy'] = None\n"
+        "import numpy, pkgutil, importlib, regseg_core\n"
+        "for m in pkgutil.walk_packages(regseg_core.__path__, 'regseg_core.'):\n"
+        "    importlib.import_module(m.name)\n"
+        "segment = regseg_core.Segmenter()\n"
+        "print(regseg_core.__file__, segment(numpy.zeros((40, 50, 3), numpy.uint8)).labels.shape)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(str(target)) and "(40, 50)" in result.stdout
