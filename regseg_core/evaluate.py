@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from regseg_core.cli import add_segmenter_options, errors_in_one_line, make_segmenter
 from regseg_core.data.camvid import CamVid, DataError
 from regseg_core.data.synthetic import SyntheticStreets
-from regseg_core.labels import CAMVID, LabelError
-from regseg_core.media import MediaError, write_bytes
+from regseg_core.labels import CAMVID
+from regseg_core.media import write_bytes
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.metrics import ConfusionMatrix
-from regseg_core.weights import WeightsError
 
 #: In place of a folder: frames of the synthetic street that no training draws.
 STREET = "street"
@@ -60,7 +59,6 @@ def format_scores(scores: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m regseg_core.evaluate", description=__doc__)
-    parser.add_argument("--weights", required=True, help="name of shipped weights, or a file")
     parser.add_argument(
         "--data",
         required=True,
@@ -68,33 +66,21 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--split", default="val", help="default: val")
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("--model", help="network of weights without a card, such as regseg48")
-    parser.add_argument("--labels", help="label set of weights without a card: name or YAML file")
+    add_segmenter_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        segment = Segmenter(
-            options.weights,
-            options.device,
-            precision=options.precision,
-            model=options.model,
-            labels=options.labels,
-        )
+    with errors_in_one_line():
+        segment = make_segmenter(options)
         if options.data == STREET:
             if segment.labels.names != CAMVID.names:
                 raise DataError("the synthetic street is labelled with the classes of camvid")
             pairs: CamVid | SyntheticStreets = SyntheticStreets(50, first_seed=10**6)
         else:
             pairs = CamVid(options.data, options.split, segment.labels)
-        print(segment.description)
         scores = evaluate(segment, pairs)
         print(format_scores(scores))
         if options.json:
             where = {"weights": options.weights, "data": options.data, "split": options.split}
             write_bytes(options.json, (json.dumps({**where, **scores}, indent=1) + "\n").encode())
-    except (DataError, LabelError, MediaError, WeightsError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from regseg_core import zoo
-from regseg_core.labels import LabelError
+from regseg_core.cli import add_segmenter_options, errors_in_one_line, make_segmenter
 from regseg_core.media import (
     IMAGE_SUFFIXES,
     MediaError,
@@ -76,31 +75,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("input", type=Path, help="a picture, a folder of pictures, or a film")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file or folder to write")
     parser.add_argument("--labels-out", type=Path, help="folder for label PNGs, one byte a pixel")
-    parser.add_argument("--weights", default=zoo.DEFAULT, help=f"default: {zoo.DEFAULT}")
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the mask, 0 to 1")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--model", help="network of weights without a card, such as regseg48")
-    parser.add_argument("--labels", help="label set of weights without a card: name or YAML file")
+    add_segmenter_options(parser)
     options = parser.parse_args(arguments)
     source, out, labels_out = options.input, options.out, options.labels_out
     errors: list[str] = []
-    try:
+    with errors_in_one_line():
         if not source.exists():
             raise MediaError(f"there is no {source}")
-        segment = Segmenter(
-            options.weights, options.device, model=options.model, labels=options.labels
-        )
-        print(segment.description)
+        if source.is_dir() and out.suffix.lower() in IMAGE_SUFFIXES:
+            raise MediaError(f"{source} is a folder, so --out must be one, not {out}")
+        segment = make_segmenter(options)
         if source.is_dir():
-            if out.suffix.lower() in IMAGE_SUFFIXES:
-                raise MediaError(f"{source} is a folder, so --out must be one, not {out}")
             errors = predict_images(segment, list_images(source), out, labels_out, options.alpha)
         elif source.suffix.lower() in IMAGE_SUFFIXES:
             errors = predict_images(segment, [source], out, labels_out, options.alpha)
         else:
             predict_video(segment, source, out, labels_out, options.alpha)
-    except (MediaError, LabelError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
     if errors:
         sys.exit("\n".join(f"error: {error}" for error in errors))
 

@@ -1,0 +1,46 @@
+"""What the commands that segment share: their options, and errors as one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from regseg_core import zoo
+from regseg_core.segmenter import PRECISIONS, Segmenter
+
+
+def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights run where."""
+    parser.add_argument(
+        "--weights",
+        default=zoo.DEFAULT,
+        help=f"a file, or shipped weights by name: {', '.join(zoo.names())} (default: %(default)s)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
+    parser.add_argument("--model", help="network of weights without a card, such as regseg48")
+    parser.add_argument("--labels", help="label set of weights without a card: name or YAML file")
+
+
+def make_segmenter(options: argparse.Namespace) -> Segmenter:
+    """The segmenter that `add_segmenter_options` describe, said on the terminal."""
+    segment = Segmenter(
+        options.weights,
+        options.device,
+        precision=options.precision,
+        model=options.model,
+        labels=options.labels,
+    )
+    print(segment.description)
+    return segment
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Ends the program with the message of a file or argument that cannot be used."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
