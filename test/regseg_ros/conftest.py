@@ -1,56 +1,23 @@
-"""The package built and installed by colcon, once for all tests that start it from there."""
+"""What the tests of the node share."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from installed import Installed, build
+from rig import Rig, rig
 
-ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = shutil.ignore_patterns(".*", "build", "install", "log", "demo", "runs", "__pycache__")
 
-
-@dataclass(frozen=True)
-class Installed:
-    """Where colcon put the package, and the environment that its setup files would give."""
-
-    prefix: Path
-
-    @property
-    def share(self) -> Path:
-        return self.prefix / "share" / "regseg_ros"
-
-    @property
-    def executables(self) -> Path:
-        return self.prefix / "lib" / "regseg_ros"
-
-    def environment(self) -> dict[str, str]:
-        (packages,) = self.prefix.glob("lib/python*/site-packages")
-        return {
-            **os.environ,
-            "AMENT_PREFIX_PATH": os.pathsep.join(
-                [str(self.prefix), os.environ.get("AMENT_PREFIX_PATH", "")]
-            ).rstrip(os.pathsep),
-            "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
-        }
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    """A rig on which nothing runs yet."""
+    with rig(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    pytest.importorskip("colcon_core", reason="no colcon here")
-    workspace = tmp_path_factory.mktemp("workspace")
-    shutil.copytree(ROOT, workspace / "src" / "regseg_ros", ignore=LEFT_OUT)
-    program = "import sys; from colcon_core.command import main; sys.exit(main())"
-    result = subprocess.run(
-        [sys.executable, "-c", program, "build", "--event-handlers", "console_direct+"],
-        cwd=workspace,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return Installed(workspace / "install" / "regseg_ros")
+    """The package as colcon installs it, built once."""
+    return build(tmp_path_factory.mktemp("workspace"))

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy", reason="no ROS 2 here")
-
-from rig import Rig, rig
+from rig import Rig
 
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import MediaError, VideoWriter, read_image, write_image
@@ -24,12 +20,6 @@ from regseg_ros.recorder import Arrivals, Samples
 from regseg_ros.video_source import ENCODERS, encode, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Rig]:
-    with rig(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ import array
 
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy", reason="no ROS 2 here")
-
 from rig import image
 from sensor_msgs.msg import Image
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it has no wheel")
 
-from conftest import Installed
-from rig import Rig, image, rig
+from installed import Installed
+from rig import Rig, image
 
 from regseg_core.data.synthetic import SyntheticStreet
 
@@ -30,12 +29,6 @@ service.include_launch_description(
 )
 sys.exit(service.run())
 """
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Rig]:
-    with rig(tmp_path) as made:
-        yield made
 
 
 def test_the_launch_file_brings_the_node_to_active(

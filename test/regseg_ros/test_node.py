@@ -5,13 +5,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("rclpy", reason="no ROS 2 here")
-
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -23,12 +19,6 @@ from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.graph import ENCODINGS
 from regseg_ros.video_source import encode
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Rig]:
-    with rig(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

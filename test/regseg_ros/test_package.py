@@ -6,24 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
-pytest.importorskip("rclpy", reason="no ROS 2 here")
-
-from conftest import LEFT_OUT, Installed
-from rig import Rig, rig
+from installed import LEFT_OUT, Installed
+from rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Rig]:
-    with rig(tmp_path) as made:
-        yield made
 
 
 def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:

@@ -1,0 +1,52 @@
+"""The package built and installed by colcon, as on a robot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(".*", "build", "install", "log", "demo", "runs", "__pycache__")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Where colcon put the package, and the environment that its setup files would give."""
+
+    prefix: Path
+
+    @property
+    def share(self) -> Path:
+        return self.prefix / "share" / "regseg_ros"
+
+    @property
+    def executables(self) -> Path:
+        return self.prefix / "lib" / "regseg_ros"
+
+    def environment(self) -> dict[str, str]:
+        (packages,) = self.prefix.glob("lib/python*/site-packages")
+        return {
+            **os.environ,
+            "AMENT_PREFIX_PATH": os.pathsep.join(
+                [str(self.prefix), os.environ.get("AMENT_PREFIX_PATH", "")]
+            ).rstrip(os.pathsep),
+            "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
+        }
+
+
+def build(workspace: Path) -> Installed:
+    """Copies this checkout into a workspace and builds it there."""
+    shutil.copytree(ROOT, workspace / "src" / "regseg_ros", ignore=LEFT_OUT)
+    program = "import sys; from colcon_core.command import main; sys.exit(main())"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "build", "--event-handlers", "console_direct+"],
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return Installed(workspace / "install" / "regseg_ros")
