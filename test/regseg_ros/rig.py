@@ -98,8 +98,8 @@ class Rig:
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            # Killed, it would leave its shared memory behind.
+            self.stop()
         self.node.destroy_node()
         self.executor.shutdown()
         rclpy.shutdown(context=self.context)

@@ -1,0 +1,53 @@
+"""Scores a training run's weights as they will run and puts them into the package.
+
+.venv/bin/python scripts/ship_weights.py runs/first NAME --data DIR --data-title TEXT --licence TEXT
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from regseg_core import Segmenter
+from regseg_core.data.camvid import CamVid
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.evaluate import evaluate, format_scores
+from regseg_core.weights import ModelCard, build_model, read_card, save_weights
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("name", help="name in the zoo")
+    parser.add_argument("--data", type=Path, required=True, help="folder whose val split scores")
+    parser.add_argument("--data-title", required=True, help="what the weights were trained on")
+    parser.add_argument("--licence", required=True, help="what the weights may be used for")
+    options = parser.parse_args()
+
+    source = options.run / "weights.safetensors"
+    card = read_card(source)
+    assert card is not None, "the trainer writes a card into its weights"
+    scores: dict[str, object] = {"note": "IoU in percent over one confusion matrix"}
+    for precision in ("float32", "bfloat16"):
+        segment = Segmenter(source, precision=precision)
+        for title, pairs in (
+            ("val", CamVid(options.data, "val", card.labels)),
+            ("synthetic_street", SyntheticStreets(50, first_seed=10**6)),
+        ):
+            scores[f"{title}_{precision}"] = found = evaluate(segment, pairs)
+            print(f"{title}, {precision}\n{format_scores(found)}\n")
+    training = {**card.about["training"], "data": options.data_title}
+    shipped = ModelCard(
+        card.architecture,
+        card.labels,
+        {"training": training, "scores": scores, "licence": options.licence},
+    )
+    target = ROOT / "regseg_core" / "zoo" / f"{options.name}.safetensors"
+    save_weights(target, build_model(card, source), shipped)
+    print(f"wrote {target.relative_to(ROOT)}, {target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
