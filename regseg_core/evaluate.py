@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from regseg_core.cli import add_segmenter_options, errors_in_one_line, make_segmenter
 from regseg_core.data.camvid import CamVid, DataError
-from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.labels import CAMVID
 from regseg_core.media import write_bytes
 from regseg_core.segmenter import Segmenter
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.data == STREET:
             if segment.labels.names != CAMVID.names:
                 raise DataError("the synthetic street is labelled with the classes of camvid")
-            pairs: CamVid | SyntheticStreets = SyntheticStreets(50, first_seed=10**6)
+            pairs: CamVid | SyntheticStreets = SyntheticStreets(50, first_seed=HELD_OUT_SEED)
         else:
             pairs = CamVid(options.data, options.split, segment.labels)
         scores = evaluate(segment, pairs)

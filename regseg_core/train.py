@@ -16,35 +16,60 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
+from regseg_core.cli import errors_in_one_line
 from regseg_core.data.camvid import CamVid, DataError
-from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.device import (
     choose_device,
     device_title,
     has_fast_bfloat16,
     keep_freed_memory,
 )
-from regseg_core.labels import LabelError, LabelSet
-from regseg_core.media import MediaError
+from regseg_core.labels import CAMVID, LabelSet
 from regseg_core.model import create_model
+from regseg_core.training.config import TrainingConfig
 from regseg_core.training.loaders import training_loader, validation_loader
-from regseg_core.training.recipe import Recipe
 from regseg_core.training.report import plot_curves
 from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import ModelCard, load_weights, save_weights
 
 
 def train(
-    recipe: Recipe, data: Path, labels: LabelSet, out: Path, workers: int = 2, resume: bool = False
+    config: TrainingConfig,
+    data: Path,
+    labels: LabelSet,
+    out: Path,
+    workers: int = 2,
+    start_from: Path | None = None,
+    resume: bool = False,
 ) -> Path:
     """Trains on split `train`, chooses the best epoch on `val`; returns the weights' path.
 
-    Writes to `out`: `last.ckpt` and `best.ckpt`, `metrics.csv`, `curves.png`, and
-    `weights.safetensors` with its card. Raises DataError, LabelError and MediaError.
+    Writes to `out`: `last.ckpt` and `best.ckpt`, `metrics/`, `curves.png`, and
+    `weights.safetensors` with its card. `start_from` gives the first weights, of whatever classes;
+    `resume` goes on from `last.ckpt`.
+    Raises DataError for data that do not fit, FileExistsError for a run that would be overwritten,
+    and what `load_weights` and `save_weights` raise.
     """
     train_set, val_set = CamVid(data, "train", labels), CamVid(data, "val", labels)
-    L.seed_everything(recipe.seed, workers=True, verbose=False)
-    out.mkdir(parents=True, exist_ok=True)
+    if len(train_set) + config.synthetic < config.batch_size:
+        raise DataError(
+            f"{len(train_set)} training images do not fill a batch of {config.batch_size};"
+            " give a smaller --batch-size"
+        )
+    if config.synthetic and labels.names != CAMVID.names:
+        raise DataError("the synthetic street is labelled with the classes of camvid")
+    checkpoint = out / "last.ckpt"
+    if checkpoint.exists() and not resume:
+        raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
+    if resume and not checkpoint.exists():
+        raise FileNotFoundError(f"there is no {checkpoint} to resume from")
+
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    task = SegmentationTask(config, labels)
+    if start_from is not None:
+        fresh = load_weights(task.network, start_from, strict_classes=False)
+        print(f"starting from {start_from}" + (f", fresh: {', '.join(fresh)}" if fresh else ""))
     best = ModelCheckpoint(
         out, "best", monitor="val_miou", mode="max", enable_version_counter=False
     )
@@ -55,39 +80,41 @@ def train(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
         precision=mixed,  # type: ignore[arg-type]
-        max_epochs=recipe.epochs,
-        check_val_every_n_epoch=min(recipe.validate_every, recipe.epochs),
+        max_epochs=config.epochs,
+        check_val_every_n_epoch=min(config.validate_every, config.epochs),
         num_sanity_val_steps=0,
         callbacks=[
-            WeightAveraging(multi_avg_fn=partial(ema_step, recipe.ema_decay)),
+            WeightAveraging(multi_avg_fn=partial(ema_step, config.ema_decay)),
             best,
             last,
             TQDMProgressBar(refresh_rate=5),
         ],
-        logger=CSVLogger(out, name=None, version=""),
-        log_every_n_steps=10,
+        # A resumed run gets the next version_N beside the first one's.
+        logger=CSVLogger(out, name="metrics"),
+        log_every_n_steps=1,
         enable_model_summary=False,
     )
     validation = [validation_loader(val_set, workers)]
-    if recipe.synthetic:
-        validation.append(validation_loader(SyntheticStreets(20, first_seed=10**6), workers=0))
+    if config.synthetic:
+        streets = SyntheticStreets(20, first_seed=HELD_OUT_SEED)
+        validation.append(validation_loader(streets, workers=0))
     started = time.monotonic()
     trainer.fit(
-        SegmentationTask(recipe, labels),
-        training_loader(train_set, len(train_set), recipe, workers),
+        task,
+        training_loader(train_set, len(train_set), config, workers),
         validation,
-        ckpt_path=out / "last.ckpt" if resume else None,
+        ckpt_path=checkpoint if resume else None,
         weights_only=True,
     )
-    network = create_model(recipe.model, len(labels))
+    network = create_model(config.model, len(labels))
     load_weights(network, best.best_model_path)
     card = ModelCard(
-        recipe.model,
+        config.model,
         labels,
         {
             "training": {
                 "command": shlex.join(["python", "-m", "regseg_core.train", *sys.argv[1:]]),
-                "recipe": asdict(recipe),
+                "config": asdict(config),
                 "images": len(train_set),
                 "hardware": device_title(device),
                 "minutes": round((time.monotonic() - started) / 60, 1),
@@ -96,7 +123,7 @@ def train(
         },
     )
     save_weights(out / "weights.safetensors", network, card)
-    plot_curves(out / "metrics.csv", out / "curves.png")
+    plot_curves(sorted(out.glob("metrics/*/metrics.csv")), out / "curves.png")
     return out / "weights.safetensors"
 
 
@@ -106,26 +133,24 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder of train/, trainannot/, val/, valannot/"
-    )
+    layout = "folder of train/, trainannot/, val/ and valannot/"
+    parser.add_argument("--data", type=Path, required=True, help=layout)
     parser.add_argument("--labels", default="camvid", help="built-in label set or YAML file")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--workers", type=int, default=2, help="loader processes")
+    parser.add_argument("--start-from", type=Path, help="weights file to begin with")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
-    for entry in fields(Recipe):
-        flag = f"--{entry.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(entry.default), default=entry.default)
+    for entry in fields(TrainingConfig):
+        flag, text = f"--{entry.name.replace('_', '-')}", entry.metadata["help"]
+        parser.add_argument(flag, type=type(entry.default), default=entry.default, help=text)
     options = vars(parser.parse_args(arguments))
-    recipe = Recipe(**{entry.name: options.pop(entry.name) for entry in fields(Recipe)})
+    settings = {entry.name: options.pop(entry.name) for entry in fields(TrainingConfig)}
     torch.set_float32_matmul_precision("high")
     keep_freed_memory()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
+    with errors_in_one_line():
         options["labels"] = LabelSet.load(options["labels"])
-        weights = train(recipe, **options)
-    except (DataError, LabelError, MediaError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+        weights = train(TrainingConfig(**settings), **options)
     print(f"wrote {weights}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regseg_core import Segmenter
 from regseg_core.data.camvid import CamVid
-from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.evaluate import evaluate, format_scores
 from regseg_core.weights import ModelCard, build_model, read_card, save_weights
 
@@ -34,7 +34,7 @@ def main() -> None:
         segment = Segmenter(source, precision=precision)
         for title, pairs in (
             ("val", CamVid(options.data, "val", card.labels)),
-            ("synthetic_street", SyntheticStreets(50, first_seed=10**6)),
+            ("synthetic_street", SyntheticStreets(50, first_seed=HELD_OUT_SEED)),
         ):
             scores[f"{title}_{precision}"] = found = evaluate(segment, pairs)
             print(f"{title}, {precision}\n{format_scores(found)}\n")

@@ -1,17 +1,20 @@
-"""Pictures of a training run."""
+"""Plots of a training run."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 
-def plot_curves(metrics: Path, picture: Path) -> None:
-    """Draws loss and validation mIoU over the epochs of a run's `metrics.csv`."""
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def plot_curves(tables: Sequence[Path], image: Path) -> None:
+    """Draws loss and validation mIoU over the epochs of a run's metrics, one CSV per sitting."""
+    rows: list[dict[str, str]] = []
+    for table in tables:
+        with table.open(newline="") as file:
+            rows.extend(csv.DictReader(file))
 
     def series(name: str) -> tuple[list[int], list[float]]:
         found = [(int(row["epoch"]), float(row[name])) for row in rows if row.get(name)]
@@ -26,5 +29,5 @@ def plot_curves(metrics: Path, picture: Path) -> None:
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=120)
+    figure.savefig(image, dpi=120)
     plt.close(figure)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from regseg_core.graph import Normalize
 from regseg_core.labels import IGNORE_INDEX, LabelSet
 from regseg_core.model import create_model
+from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.metrics import ConfusionMatrix
-from regseg_core.training.recipe import Recipe, lr_factor
 
 Batch = tuple[Tensor, Tensor]
 
@@ -36,19 +36,23 @@ def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: 
 class SegmentationTask(L.LightningModule):
     """Trains a network on (N x H x W x 3 uint8 RGB, N x H x W uint8 class indices) batches."""
 
-    def __init__(self, recipe: Recipe, labels: LabelSet) -> None:
+    def __init__(self, config: TrainingConfig, labels: LabelSet) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.config = config
         self.normalize = Normalize()
-        self.network = create_model(recipe.model, len(labels)).to(
+        self.network = create_model(config.model, len(labels)).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
-        self.matrices = [ConfusionMatrix(len(labels)) for _ in VALIDATION]
+        self.matrices: list[ConfusionMatrix] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         images, truth = batch
         logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
-        loss = F.cross_entropy(logits.float(), truth.long(), ignore_index=IGNORE_INDEX)
+        summed = F.cross_entropy(
+            logits.float(), truth.long(), ignore_index=IGNORE_INDEX, reduction="sum"
+        )
+        # Not `reduction="mean"`: where all pixels are ignored that is NaN.
+        loss = summed / (truth != IGNORE_INDEX).sum().clamp(min=1)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True)
         return loss
 
@@ -66,7 +70,7 @@ class SegmentationTask(L.LightningModule):
                 self.log(name, 100 * matrix.mean_iou(), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        recipe = self.recipe
+        config = self.config
         norms = [
             m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
         ]
@@ -75,15 +79,15 @@ class SegmentationTask(L.LightningModule):
         decayed = [p for p in self.network.parameters() if id(p) not in ids]
         optimizer = torch.optim.SGD(
             [
-                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": decayed, "weight_decay": config.weight_decay},
                 {"params": undecayed, "weight_decay": 0.0},
             ],
-            lr=recipe.lr,
-            momentum=recipe.momentum,
+            lr=config.lr,
+            momentum=config.momentum,
         )
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(min(step, total), total, recipe.warmup_iterations)
+            optimizer, lambda step: lr_factor(min(step, total), total, config.warmup_iterations)
         )
         return {
             "optimizer": optimizer,

@@ -15,7 +15,7 @@ from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.labels import CAMVID
 from regseg_core.media import write_image
 from regseg_core.train import main
-from regseg_core.training.recipe import Recipe, lr_factor
+from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.task import SegmentationTask, ema_step
 
 
@@ -49,9 +49,9 @@ def test_eight_images_are_learnt_in_under_a_minute(eight: Path, tmp_path: Path) 
     assert np.mean(right) >= 0.9
     assert seconds < 2 * 60, "processor time of two cores"
     card = json.loads((out / "weights.json").read_text())
-    assert card["training"]["recipe"]["epochs"] == 140
+    assert card["training"]["config"]["epochs"] == 140
     assert card["scores"]["val_miou_while_training"] > 40
-    assert {"best.ckpt", "last.ckpt", "metrics.csv", "curves.png"} <= {
+    assert {"best.ckpt", "last.ckpt", "metrics", "curves.png"} <= {
         path.name for path in out.iterdir()
     }
 
@@ -67,7 +67,7 @@ def test_schedule_is_the_papers() -> None:
 
 
 def test_normalisation_is_not_decayed() -> None:
-    task = SegmentationTask(Recipe(), CAMVID)
+    task = SegmentationTask(TrainingConfig(), CAMVID)
     task.trainer = type("Trainer", (), {"estimated_stepping_batches": 10})()  # type: ignore[assignment]
     decayed, undecayed = task.configure_optimizers()["optimizer"].param_groups
     names = {id(p): name for name, p in task.network.named_parameters()}
@@ -88,7 +88,7 @@ def test_the_average_follows_early_and_keeps_late() -> None:
 
 def test_ignored_pixels_do_not_count() -> None:
     torch.manual_seed(0)
-    task = SegmentationTask(Recipe(), CAMVID).eval()
+    task = SegmentationTask(TrainingConfig(), CAMVID).eval()
     task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
     images = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
     truth = torch.full((1, 32, 32), 255, dtype=torch.uint8)

@@ -19,7 +19,7 @@ CLASS = {name: index for index, name in enumerate(CAMVID.names)}
 CAMERA_HEIGHT = 1.6
 NEAR, FAR = 3.0, 90.0
 #: Small things beyond this would be a few pixels wide.
-SMALL_FAR = 24.0
+SMALL_FAR = 18.0
 #: Where surfaces that reach behind the camera are cut off.
 CUT = 0.6
 

@@ -15,6 +15,10 @@ from regseg_core.data.synthetic.plan import CAMERA_SPEED, STREET_LENGTH, StreetP
 Image = npt.NDArray[np.uint8]
 
 
+#: Streets from this one on are for scores: no training draws them. Street 0 is the demo's.
+HELD_OUT_SEED = 10**6
+
+
 class SyntheticStreet:
     """Street number `seed`, seen from a camera that drives along it.
 
