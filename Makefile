@@ -1,4 +1,4 @@
-# make demo [SOURCE=folder|film]   a camera, the node and a recorder; writes demo/demo.mp4, demo.png
+# make demo [SOURCE=folder|video]   a camera, the node and a recorder; writes demo/demo.mp4, demo.png
 # make test                        formatting, lint, types and tests
 # make format                      puts the code into our format
 

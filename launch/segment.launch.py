@@ -3,23 +3,23 @@
 import os
 from pathlib import Path
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory("regseg_ros"))
 
 #: Launch arguments that set a parameter of the node, where given; else the params_file does.
 PARAMETERS = {
-    "image_topic": "Camera topic, sensor_msgs/Image.",
-    "weights": "Shipped weights by name, or the path of a weights file.",
-    "device": "auto, cpu, cuda or cuda:N.",
-    "overlay_alpha": "Weight of the mask in the overlay, 0.0 to 1.0.",
-    "autostart": "true: the node goes to active by itself; false: a lifecycle manager does it.",
+    "image_topic": (str, "Camera topic, sensor_msgs/Image."),
+    "weights": (str, "Shipped weights by name, or the path of a weights file."),
+    "device": (str, "auto, cpu, cuda or cuda:N."),
+    "overlay_alpha": (float, "Weight of the mask in the overlay, 0.0 to 1.0."),
+    "autostart": (bool, "true: the node goes to active by itself; false: a manager does it."),
 }
 #: The other launch arguments: default and description.
 ARGUMENTS = {
@@ -37,22 +37,36 @@ ARGUMENTS = {
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
-def start_node(context: LaunchContext) -> list[Node]:
-    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    # YAML gives each value its type, as in a params_file.
-    overrides = {name: yaml.safe_load(text) for name, text in given.items() if text}
-    return [
-        Node(
-            package="regseg_ros",
-            executable="segmenter",
-            name="regseg",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), overrides],
-            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-            output="screen",
-            emulate_tty=True,
-        )
-    ]
+def start_nodes(context: LaunchContext) -> list[Node]:
+    overrides = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+    node = Node(
+        package="regseg_ros",
+        executable="segmenter",
+        name="regseg",
+        namespace=namespace,
+        parameters=[LaunchConfiguration("params_file"), overrides],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+        emulate_tty=True,
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", os.fspath(SHARE / "config" / "regseg.rviz")],
+        # The configuration names the topics of a node without a namespace.
+        remappings=[
+            (f"/regseg/{topic}", f"/{namespace}/regseg/{topic}") for topic in ("mask", "overlay")
+        ]
+        if namespace
+        else [],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return [node, rviz]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -60,7 +74,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             name, default_value="", description=f"{text} Empty: as in params_file."
         )
-        for name, text in PARAMETERS.items()
+        for name, (_, text) in PARAMETERS.items()
     ]
     declared += [
         DeclareLaunchArgument(name, default_value=default, description=text)
@@ -72,10 +86,4 @@ def generate_launch_description() -> LaunchDescription:
         )
         for name in PROFILE_VARIABLES
     ]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", os.fspath(SHARE / "config" / "regseg.rviz")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return LaunchDescription([*declared, *profiles, OpaqueFunction(function=start_node), rviz])
+    return LaunchDescription([*declared, *profiles, OpaqueFunction(function=start_nodes)])

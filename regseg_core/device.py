@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import platform
 from pathlib import Path
 
@@ -60,3 +61,13 @@ def keep_freed_memory() -> None:
         mmap_threshold, trim_threshold = -3, -1  # names in malloc.h
         libc.mallopt(mmap_threshold, 2**30)
         libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def release_memory() -> None:
+    """Gives back what freed tensors leave: PyTorch's GPU cache, and the C library's heap."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

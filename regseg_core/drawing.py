@@ -1,4 +1,4 @@
-"""Pictures for people: frames, masks and overlays side by side, with a legend of the classes."""
+"""Images for people: frames, masks and overlays side by side, with a legend of the classes."""
 
 from __future__ import annotations
 
@@ -40,17 +40,28 @@ def legend(classes: Sequence[LabelClass], width: int) -> Image:
 def sheet(
     rows: Sequence[Sequence[Image]], titles: Sequence[str], classes: Sequence[LabelClass]
 ) -> Image:
-    """Rows of panels of one size under their titles, and the legend: H x W x 3 uint8.
+    """Rows of panels under their titles, and the legend: H x W x 3 uint8.
+
+    Panels are resized to the first one's size.
 
     Raises ValueError without rows.
     """
     if not rows:
         raise ValueError("a sheet needs at least one row")
-    bodies = [side_by_side(panels) for panels in rows]
-    width, panel = bodies[0].shape[1], rows[0][0].shape[1] + _GAP
+    height, column = rows[0][0].shape[:2]
+    bodies = [side_by_side([_resized(p, height, column) for p in panels]) for panels in rows]
+    width = bodies[0].shape[1]
     head = np.full((26, width, 3), _PAPER, np.uint8)
     for place, title in enumerate(titles):
-        cv2.putText(head, title, (place * panel + 4, 19), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+        cv2.putText(
+            head, title, (place * (column + _GAP) + 4, 19), _FONT, 0.6, _INK, 1, cv2.LINE_AA
+        )
     gap = np.full((_GAP, width, 3), _PAPER, np.uint8)
     parts = [head, *(part for body in bodies for part in (body, gap)), legend(classes, width)]
     return np.concatenate(parts, axis=0)
+
+
+def _resized(panel: Image, height: int, width: int) -> Image:
+    if panel.shape[:2] == (height, width):
+        return panel
+    return cv2.resize(panel, (width, height)).astype(np.uint8, copy=False)

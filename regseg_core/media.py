@@ -1,4 +1,4 @@
-"""Pictures and films on disk: reading them frame by frame, writing them whole or not at all."""
+"""Images and videos on disk: reading them frame by frame, writing them whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 
 class MediaError(OSError):
-    """A picture or film that cannot be read or written, with its path."""
+    """An image or video that cannot be read or written, with its path."""
 
 
 def read_image(path: str | Path) -> Image:
-    """H x W x 3 uint8 RGB. Raises MediaError where there is no readable picture."""
+    """H x W x 3 uint8 RGB. Raises MediaError where there is no readable image."""
     data = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if data is None:
-        raise MediaError(f"{path} is not a readable picture")
+        raise MediaError(f"{path} is not a readable image")
     return cv2.cvtColor(data, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
@@ -39,9 +39,9 @@ def write_image(path: str | Path, image: Image) -> None:
     try:
         encoded, buffer = cv2.imencode(path.suffix, data)
     except cv2.error as error:
-        raise MediaError(f"{path}: no picture format for suffix {path.suffix!r}") from error
+        raise MediaError(f"{path}: no image format for suffix {path.suffix!r}") from error
     if not encoded:
-        raise MediaError(f"{path}: the picture could not be encoded")
+        raise MediaError(f"{path}: the image could not be encoded")
     write_bytes(path, buffer.tobytes())
 
 
@@ -59,15 +59,15 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The pictures directly in a folder, by name. Raises MediaError where there are none."""
+    """The images directly in a folder, by name. Raises MediaError where there are none."""
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise MediaError(f"no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+        raise MediaError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return paths
 
 
 def read_video(source: str | Path | int) -> Iterator[Image]:
-    """Frames of a film, or of the camera device of that number: H x W x 3 uint8 RGB.
+    """Frames of a video, or of the camera device of that number: H x W x 3 uint8 RGB.
 
     Raises MediaError where it cannot be opened or holds no frame.
     """
@@ -75,7 +75,7 @@ def read_video(source: str | Path | int) -> Iterator[Image]:
     try:
         if not capture.isOpened():
             what = f"camera device {source}" if isinstance(source, int) else str(source)
-            raise MediaError(f"{what} is not a readable film, picture or camera")
+            raise MediaError(f"{what} is not a readable video, image or camera")
         count = 0
         while True:
             good, frame = capture.read()
@@ -90,7 +90,7 @@ def read_video(source: str | Path | int) -> Iterator[Image]:
 
 
 def video_rate(path: str | Path) -> float:
-    """Frames a second of a film, 25 where the file does not say."""
+    """Frames a second of a video, 25 where the file does not say."""
     capture = cv2.VideoCapture(str(path))
     try:
         rate = float(capture.get(cv2.CAP_PROP_FPS))
@@ -100,7 +100,7 @@ def video_rate(path: str | Path) -> float:
 
 
 class VideoWriter:
-    """Writes an H.264 film that browsers play; the file appears when the writer closes.
+    """Writes an H.264 video that browsers play; the file appears when the writer closes.
 
     Use as a context manager; on an exception no file is left. The size is that of the first frame
     (odd sizes lose a row or column, as H.264 wants even ones); later frames are resized to it.

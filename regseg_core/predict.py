@@ -1,10 +1,11 @@
-"""`python -m regseg_core.predict`: pictures and films -> overlays and label images."""
+"""`python -m regseg_core.predict`: images and videos -> overlays and label images."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,75 +24,99 @@ from regseg_core.media import (
 from regseg_core.segmenter import Segmenter
 
 
-def predict_images(
-    segment: Segmenter, images: list[Path], out: Path, labels_out: Path | None, alpha: float
-) -> list[str]:
-    """Writes an overlay for each picture, and a label image; returns what could not be read.
+@dataclass(frozen=True)
+class Job:
+    """An image or video, the overlay to write, and the label image or, of a video, their folder."""
 
-    `out` is a folder, or the picture to write where it has a picture's suffix. Raises MediaError
-    where a result cannot be written.
+    source: Path
+    overlay: Path
+    labels: Path | None
+
+
+def plan(source: Path, out: Path, labels_out: Path | None) -> list[Job]:
+    """What has to be written for a source.
+
+    `out` is a folder, or a file for a single source. Raises MediaError where there is no source,
+    where `out` has a suffix that does not suit it, and where two results would have one name or a
+    result the name of an input.
+    """
+    if not source.exists():
+        raise MediaError(f"there is no {source}")
+    sources = list_images(source) if source.is_dir() else [source]
+    video = not source.is_dir() and source.suffix.lower() not in IMAGE_SUFFIXES
+    suffix = ".mp4" if video else ".png"
+    single = not source.is_dir() and out.suffix != "" and not out.is_dir()
+    if single and out.suffix.lower() not in ({".mp4"} if video else IMAGE_SUFFIXES):
+        raise MediaError(f"--out {out}: give a folder, or a file that ends with {suffix}")
+    jobs = [
+        Job(
+            path,
+            out if single else out / f"{path.stem}{suffix}",
+            None if labels_out is None else labels_out / ("" if video else f"{path.stem}.png"),
+        )
+        for path in sources
+    ]
+    targets = Counter(
+        target.resolve() for job in jobs for target in (job.overlay, job.labels) if target
+    )
+    for path in sources:
+        if path.resolve() in targets:
+            raise MediaError(f"{path} is an input and would be overwritten; give another folder")
+    for target, count in targets.items():
+        if count > 1:
+            raise MediaError(f"{target} would be written {count} times; give other folders")
+    return jobs
+
+
+def predict_images(segment: Segmenter, jobs: list[Job], alpha: float) -> list[str]:
+    """Writes an overlay and a label image for each image; returns what could not be read.
+
+    Raises MediaError where a result cannot be written.
     """
     errors = []
-    single = out.suffix.lower() in IMAGE_SUFFIXES
-    for path in tqdm(images, unit="image", desc="segmenting"):
+    for job in tqdm(jobs, unit="image", desc="segmenting"):
         try:
-            image = read_image(path)
+            image = read_image(job.source)
         except MediaError as error:
             errors.append(str(error))
             continue
         result = segment(image, encoding="rgb8")
-        target = out if single else out / f"{path.stem}.png"
-        write_image(_other_than(path, target), result.overlay(alpha))
-        if labels_out is not None:
-            write_image(_other_than(path, labels_out / f"{path.stem}.png"), result.labels)
+        write_image(job.overlay, result.overlay(alpha))
+        if job.labels is not None:
+            write_image(job.labels, result.labels)
     return errors
 
 
-def _other_than(source: Path, target: Path) -> Path:
-    if target.resolve() == source.resolve():
-        raise MediaError(f"{target} would overwrite the input; give another folder")
-    return target
+def predict_video(segment: Segmenter, job: Job, alpha: float) -> None:
+    """Writes the video with the mask over it, and a numbered label image for each frame.
 
-
-def predict_video(
-    segment: Segmenter, video: Path, out: Path, labels_out: Path | None, alpha: float
-) -> None:
-    """Writes the film with the mask over it, and a numbered label image for each frame.
-
-    `out` is the `.mp4` to write, or a folder. Raises MediaError.
+    Raises MediaError.
     """
-    target = out if out.suffix.lower() == ".mp4" else out / f"{video.stem}.mp4"
-    frames = tqdm(read_video(video), unit="frame", desc="segmenting")
-    with VideoWriter(_other_than(video, target), video_rate(video)) as writer:
-        for number, frame in zip(itertools.count(), frames):
+    frames = tqdm(read_video(job.source), unit="frame", desc="segmenting")
+    with VideoWriter(job.overlay, video_rate(job.source)) as writer:
+        for number, frame in enumerate(frames):
             result = segment(frame, encoding="rgb8")
             writer.write(result.overlay(alpha))
-            if labels_out is not None:
-                write_image(labels_out / f"{video.stem}_{number:06d}.png", result.labels)
+            if job.labels is not None:
+                write_image(job.labels / f"{job.source.stem}_{number:06d}.png", result.labels)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m regseg_core.predict", description=__doc__)
-    parser.add_argument("input", type=Path, help="a picture, a folder of pictures, or a film")
+    parser.add_argument("input", type=Path, help="an image, a folder of images, or a video")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file or folder to write")
     parser.add_argument("--labels-out", type=Path, help="folder for label PNGs, one byte a pixel")
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the mask, 0 to 1")
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
-    source, out, labels_out = options.input, options.out, options.labels_out
     errors: list[str] = []
     with errors_in_one_line():
-        if not source.exists():
-            raise MediaError(f"there is no {source}")
-        if source.is_dir() and out.suffix.lower() in IMAGE_SUFFIXES:
-            raise MediaError(f"{source} is a folder, so --out must be one, not {out}")
+        jobs = plan(options.input, options.out, options.labels_out)
         segment = make_segmenter(options)
-        if source.is_dir():
-            errors = predict_images(segment, list_images(source), out, labels_out, options.alpha)
-        elif source.suffix.lower() in IMAGE_SUFFIXES:
-            errors = predict_images(segment, [source], out, labels_out, options.alpha)
+        if jobs[0].overlay.suffix.lower() == ".mp4":
+            predict_video(segment, jobs[0], options.alpha)
         else:
-            predict_video(segment, source, out, labels_out, options.alpha)
+            errors = predict_images(segment, jobs, options.alpha)
     if errors:
         sys.exit("\n".join(f"error: {error}" for error in errors))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +103,13 @@ def load_weights(
         if names
     ]
     if problems:
-        hint = (
-            "; for another number of classes pass strict_classes=False"
-            if misshapen and set(misshapen) <= set(_CLASSIFIER)
-            else ""
-        )
+        hint = ""
+        if misshapen and set(misshapen) <= set(_CLASSIFIER):
+            theirs, ours = (len(tensors[misshapen[0]]) for tensors in (given, wanted))
+            hint = (
+                f"; they are for {theirs} classes and the model has {ours}"
+                " (strict_classes=False leaves its classifier fresh)"
+            )
         raise WeightsError(
             f"{origin} does not fit this model; parameters {'; '.join(problems)}{hint}"
         )
@@ -138,10 +139,10 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
             raise WeightsError(f"{path} is not a whole safetensors file: {error}") from error
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged file can make the reader raise anything
         raise WeightsError(
             f"{path} is not a checkpoint of plain tensors (truncated, of another kind, or holding"
-            f" code, which is never run): {str(error).splitlines()[0]}"
+            f" code, which is never run): {str(error).partition(chr(10))[0] or repr(error)}"
         ) from error
     if not isinstance(loaded, dict):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not named tensors")
@@ -152,7 +153,8 @@ def _unwrap(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     for wrapper in ("model", "state_dict"):
         if isinstance(inner := loaded.get(wrapper), Mapping):
             loaded = inner
-    if not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+    named = all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items())
+    if not loaded or not named:
         raise WeightsError("these weights hold no named tensors")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in loaded):

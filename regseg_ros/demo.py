@@ -15,10 +15,12 @@ from pathlib import Path
 from regseg_core import zoo
 from regseg_ros.video_source import STREET
 
-#: Frames of a source that has no end.
+#: Frames of the street, which has no end.
 STREET_FRAMES = 150
-#: Seconds for everything; the demo then ends whatever happened.
-TIME_LIMIT = 110
+#: Seconds that a source is played at the most.
+LONGEST = 60
+#: Seconds for all but the writing at the end; the demo then ends whatever happened.
+TIME_LIMIT = 90
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,11 +32,15 @@ class DemoError(RuntimeError):
 def private_environment() -> dict[str, str]:
     """This environment, with DDS on this machine only, in a domain of its own, sized for images."""
     profile = str(ROOT / "config" / "fastdds.xml")
+    if os.environ.get("ROS_DISTRO") == "humble":
+        local = {"ROS_LOCALHOST_ONLY": "1"}
+    else:
+        local = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     return {
         **os.environ,
+        **local,
         # Below 102 the ports of a domain stay clear of the system's ephemeral ones.
         "ROS_DOMAIN_ID": str(10 + os.getpid() % 90),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "FASTRTPS_DEFAULT_PROFILES_FILE": profile,
         "FASTDDS_DEFAULT_PROFILES_FILE": profile,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
@@ -42,10 +48,15 @@ def private_environment() -> dict[str, str]:
 
 
 class Child:
-    """One node in a process of its own; ended at the latest when its context is left."""
+    """One node in a process of its own; ends at the latest when its context is left."""
 
     def __init__(self, module: str, environment: dict[str, str], **values: object) -> None:
-        settings = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
+        # The values are YAML, of which JSON is a part: a path may hold any character.
+        settings = [
+            part
+            for name, value in values.items()
+            for part in ("-p", f"{name}:={json.dumps(value)}")
+        ]
         command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *settings]
         self.module = module
         self.process = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -89,22 +100,22 @@ def run(source: str, weights: str, rate: float, out: Path) -> dict[str, float | 
     print(f"1/3  starting node and recorder; source {source} at {rate:g} Hz", flush=True)
     with ExitStack() as stack:
         node = stack.enter_context(Child("segmenter", environment, weights=weights))
-        recorder = stack.enter_context(Child("recorder", environment, out=out, rate=rate))
+        recorder = stack.enter_context(Child("recorder", environment, out=str(out), rate=rate))
         camera = stack.enter_context(
             Child(
                 "video_source",
                 environment,
-                source=f"'{source}'",
+                source=source,
                 rate=rate,
-                frames=STREET_FRAMES if source == STREET else 0,
+                frames=STREET_FRAMES if source == STREET else round(LONGEST * rate),
                 wait_for_subscribers=2,
-                report=sent_file,
+                report=str(sent_file),
             )
         )
         camera.wait([node, recorder], deadline)
         print("2/3  sent; waiting for the last mask", flush=True)
         time.sleep(1.5)
-        print("3/3  writing film and picture", flush=True)
+        print("3/3  writing video and image", flush=True)
         if recorder.stop():
             raise DemoError("the recorder failed; see above")
     sent = json.loads(sent_file.read_text())["sent"]
@@ -127,7 +138,7 @@ def table(figures: dict[str, float | int | None]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m regseg_ros.demo", description=__doc__)
-    parser.add_argument("source", nargs="?", default=STREET, help="folder, film, or 'street'")
+    parser.add_argument("source", nargs="?", default=STREET, help="folder, video, or 'street'")
     parser.add_argument("--weights", default=zoo.DEFAULT)
     parser.add_argument("--rate", type=float, default=15.0, help="frames a second")
     parser.add_argument("--out", type=Path, default=Path("demo"))

@@ -1,8 +1,8 @@
-"""The node's parameters: what may be set, what each means, which values it takes."""
+"""Parameters: what may be set, what each means, which values it takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -18,8 +18,34 @@ from regseg_core import LabelSet, zoo
 
 
 @dataclass(frozen=True)
+class Declared:
+    """A parameter's default, its description, and other fields of its descriptor."""
+
+    default: Any
+    description: str
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+def whole(low: int, high: int) -> dict[str, Any]:
+    """The range of an integer parameter."""
+    return {"integer_range": [IntegerRange(from_value=low, to_value=high, step=1)]}
+
+
+def real(low: float, high: float) -> dict[str, Any]:
+    """The range of a floating-point parameter."""
+    return {"floating_point_range": [FloatingPointRange(from_value=low, to_value=high)]}
+
+
+def declare(node: Node, table: dict[str, Declared]) -> None:
+    """Declares every parameter. Raises rclpy's ParameterException for a value it cannot have."""
+    for name, entry in table.items():
+        descriptor = ParameterDescriptor(description=entry.description, **entry.limits)
+        node.declare_parameter(name, entry.default, descriptor)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """The parameters as they were when the node was configured."""
+    """The segmenter's parameters as they were when the node was configured."""
 
     image_topic: str
     weights: str
@@ -32,6 +58,11 @@ class Settings:
     overlay_alpha: float
     autostart: bool
 
+    @classmethod
+    def of(cls, node: Node) -> Settings:
+        """The values now; changes after that count from the next time the node is configured."""
+        return cls(**{name: node.get_parameter(name).value for name in SEGMENTER})
+
     @property
     def size(self) -> tuple[int, int] | None:
         """What the network sees, None for the frame's own. Raises ValueError for half a size."""
@@ -40,41 +71,24 @@ class Settings:
         return (self.network_height, self.network_width) if self.network_height else None
 
 
-_SIZE = [IntegerRange(from_value=0, to_value=8192, step=1)]
-
-#: Default, description, and the range where there is one.
-_TABLE: dict[str, tuple[Any, str, dict[str, Any]]] = {
-    "image_topic": ("/camera/image_raw", "Camera topic, sensor_msgs/Image.", {}),
-    "weights": (zoo.DEFAULT, f"Path of a weights file, or one of {', '.join(zoo.names())}.", {}),
-    "model": ("", "Network of weights without a card, such as regseg48; else empty.", {}),
-    "labels": ("", "Label set of weights without a card: name or YAML file; else empty.", {}),
-    "device": ("auto", "auto, cpu, cuda or cuda:N.", {}),
-    "precision": ("auto", "auto, float32, bfloat16 or float16.", {}),
-    "network_height": (0, "Rows the network sees; 0: the camera's.", {"integer_range": _SIZE}),
-    "network_width": (0, "Columns the network sees; 0: the camera's.", {"integer_range": _SIZE}),
-    "overlay_alpha": (
+SEGMENTER = {
+    "image_topic": Declared("/camera/image_raw", "Camera topic, sensor_msgs/Image."),
+    "weights": Declared(zoo.DEFAULT, f"A weights file, or one of {', '.join(zoo.names())}."),
+    "model": Declared("", "Network of weights without a card, such as regseg48; else empty."),
+    "labels": Declared("", "Label set of weights without a card: name or YAML file; else empty."),
+    "device": Declared("auto", "auto, cpu, cuda or cuda:N."),
+    "precision": Declared("auto", "auto, float32, bfloat16 or float16."),
+    "network_height": Declared(0, "Rows the network sees; 0: the camera's.", whole(0, 8192)),
+    "network_width": Declared(0, "Columns the network sees; 0: the camera's.", whole(0, 8192)),
+    "overlay_alpha": Declared(
         0.5,
         "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
-        {"floating_point_range": [FloatingPointRange(from_value=0.0, to_value=1.0)]},
+        real(0.0, 1.0),
     ),
-    "autostart": (True, "Configure and activate without a lifecycle manager.", {}),
+    "autostart": Declared(True, "Configure and activate without a lifecycle manager."),
 }
 
-
 _CLASS_PARAMETERS = ("class_names", "class_ids", "class_colors")
-
-
-def declare(node: Node) -> None:
-    """Declares every parameter; a value outside its range is refused by rclpy."""
-    for name, (default, description, limits) in _TABLE.items():
-        node.declare_parameter(
-            name, default, ParameterDescriptor(description=description, **limits)
-        )
-
-
-def read(node: Node) -> Settings:
-    """The values now; changes after that count from the next time the node is configured."""
-    return Settings(**{name: node.get_parameter(name).value for name in _TABLE})
 
 
 def show_classes(node: Node, labels: LabelSet) -> None:

@@ -1,10 +1,9 @@
-"""Records what the node publishes: a film and a picture of it, and how many masks came how late."""
+"""Records what the node publishes: a video and an image of it, and how many masks came how late."""
 
 from __future__ import annotations
 
 import json
 import queue
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,9 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -26,9 +23,11 @@ from sensor_msgs.msg import Image
 
 from regseg_core.drawing import sheet, side_by_side
 from regseg_core.labels import LabelClass
-from regseg_core.media import MediaError, VideoWriter, write_bytes, write_image
+from regseg_core.media import VideoWriter, write_bytes, write_image
 from regseg_core.segmenter import FrameError, to_rgb
 from regseg_ros.frames import to_frame
+from regseg_ros.parameters import Declared, declare, real
+from regseg_ros.process import run
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,14 +36,14 @@ RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 #: Frames that wait for their mask; one whose mask never comes is forgotten.
 PENDING = 30
-#: Rows of the picture.
+#: Rows of the image.
 ROWS = 4
 
-_PARAMETERS: dict[str, tuple[Any, str]] = {
-    "image_topic": ("/camera/image_raw", "Camera topic."),
-    "node": ("/regseg", "The segmenting node, whose mask and overlay are recorded."),
-    "out": ("demo", "Folder for demo.mp4, demo.png and demo.json."),
-    "rate": (15.0, "Frames a second of the film."),
+PARAMETERS = {
+    "image_topic": Declared("/camera/image_raw", "Camera topic."),
+    "node": Declared("/regseg", "The segmenting node, whose mask and overlay are recorded."),
+    "out": Declared("demo", "Folder for demo.mp4, demo.png and demo.json."),
+    "rate": Declared(15.0, "Frames a second of the video.", real(0.1, 1000.0)),
 }
 
 
@@ -93,14 +92,13 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        for name, (default, description) in _PARAMETERS.items():
-            self.declare_parameter(name, default, ParameterDescriptor(description=description))
+        declare(self, PARAMETERS)
         self.out = Path(str(self._value("out")))
         self.arrivals, self.samples = Arrivals(), Samples()
         self.classes: list[LabelClass] = []
         self._pending: dict[int, dict[str, Pixels]] = {}
         self._rows: queue.Queue[tuple[Pixels, ...] | None] = queue.Queue()
-        self._failure: MediaError | None = None
+        self._failure: Exception | None = None
         self._writer = threading.Thread(target=self._write, name="writing")
         self._writer.start()
 
@@ -121,7 +119,7 @@ class Recorder(Node):
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
 
     def finish(self) -> None:
-        """Waits for the film and writes the picture and the figures. Raises MediaError."""
+        """Waits for the video and writes the image and the figures. Raises MediaError."""
         self._rows.put(None)
         self._writer.join()
         if self._failure is not None:
@@ -168,31 +166,25 @@ class Recorder(Node):
 
     def _write(self) -> None:
         try:
-            with VideoWriter(self.out / "demo.mp4", float(self._value("rate"))) as film:
+            with VideoWriter(self.out / "demo.mp4", float(self._value("rate"))) as video:
                 while (row := self._rows.get()) is not None:
-                    film.write(side_by_side(row))
+                    video.write(side_by_side(row))
                     self.samples.add(row)
-        except MediaError as error:
+        except Exception as error:  # raised again by `finish`, in the main thread
             self._failure = error
 
 
-def main(arguments: list[str] | None = None) -> None:
-    cv2.setNumThreads(1)  # The processor belongs to the node that is filmed.
-    rclpy.init(args=arguments)
-    recorder = Recorder()
+def _record(recorder: Recorder) -> None:
     try:
         recorder.listen()
         rclpy.spin(recorder)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # SIGINT and SIGTERM end the recording.
     finally:
-        try:
-            recorder.finish()
-        except MediaError as error:
-            sys.exit(f"error: {error}")
-        finally:
-            recorder.destroy_node()
-            rclpy.try_shutdown()
+        recorder.finish()  # SIGINT and SIGTERM end the recording, not the writing
+
+
+def main(arguments: list[str] | None = None) -> None:
+    cv2.setNumThreads(1)  # The processor belongs to the node that is recorded.
+    run(Recorder, _record, arguments)
 
 
 if __name__ == "__main__":

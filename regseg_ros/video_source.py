@@ -1,9 +1,8 @@
-"""A camera for trying things out: publishes a folder, a film, a device or the synthetic street."""
+"""A camera for trying things out: publishes a folder, a video, a device or the synthetic street."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice, repeat
@@ -14,9 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -27,6 +24,8 @@ from tqdm import tqdm
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import MediaError, list_images, read_image, read_video, write_bytes
 from regseg_ros.messages import image_message
+from regseg_ros.parameters import Declared, declare, real, whole
+from regseg_ros.process import run
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,32 +44,25 @@ ENCODERS: dict[str, int | None] = {
 #: Camera drivers publish with the system's default (REP 2003).
 CAMERA_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
-_COUNT = [IntegerRange(from_value=0, to_value=2**31 - 1, step=1)]
+_MANY = 2**31 - 1
 
-_PARAMETERS: dict[str, tuple[Any, str, dict[str, Any]]] = {
-    "source": (
+PARAMETERS = {
+    "source": Declared(
         STREET,
-        "Folder of pictures, film, number of a camera device, or 'street', the synthetic one.",
-        {},
+        "Folder of images, video, number of a camera device, or 'street', the synthetic one.",
+        # A device number may come as a number.
+        {"dynamic_typing": True},
     ),
-    "image_topic": ("/camera/image_raw", "Topic to publish on.", {}),
-    "rate": (
-        15.0,
-        "Frames a second.",
-        {"floating_point_range": [FloatingPointRange(from_value=0.1, to_value=1000.0)]},
-    ),
-    "encoding": ("bgr8", f"One of {', '.join(ENCODERS)}.", {}),
-    "frame_id": ("camera", "Frame of the images' headers.", {}),
-    "loop": (False, "Begin again at the end of a folder or film.", {}),
-    "frames": (
-        0,
-        "Stop after so many frames; 0: at the end of the source.",
-        {"integer_range": _COUNT},
-    ),
-    "width": (480, "Columns of the synthetic street.", {}),
-    "height": (360, "Rows of the synthetic street.", {}),
-    "wait_for_subscribers": (0, "Begin once so many listen.", {"integer_range": _COUNT}),
-    "report": ("", "JSON file for the number of frames sent; empty: none.", {}),
+    "image_topic": Declared("/camera/image_raw", "Topic to publish on."),
+    "rate": Declared(15.0, "Frames a second.", real(0.1, 1000.0)),
+    "encoding": Declared("bgr8", f"One of {', '.join(ENCODERS)}."),
+    "frame_id": Declared("camera", "Frame of the images' headers."),
+    "loop": Declared(False, "Begin again at the end of a folder or video."),
+    "frames": Declared(0, "Stop after so many; 0: at the end of the source.", whole(0, _MANY)),
+    "width": Declared(480, "Columns of the synthetic street.", whole(32, 8192)),
+    "height": Declared(360, "Rows of the synthetic street.", whole(32, 8192)),
+    "wait_for_subscribers": Declared(0, "Begin once so many listen.", whole(0, _MANY)),
+    "report": Declared("", "JSON file for the number of frames sent; empty: none."),
 }
 
 
@@ -86,12 +78,12 @@ def open_source(source: str, rate: float, size: tuple[int, int], loop: bool) -> 
     path = Path(source).expanduser()
     if not path.exists():
         raise MediaError(
-            f"no source {source!r}: give a folder, a film, a device number or {STREET!r}"
+            f"no source {source!r}: give a folder, a video, a device number or {STREET!r}"
         )
     once: Callable[[], Iterator[Pixels]]
     if path.is_dir():
-        pictures = list_images(path)
-        once = lambda: map(read_image, pictures)  # noqa: E731
+        images = list_images(path)
+        once = lambda: map(read_image, images)  # noqa: E731
     else:
         once = lambda: read_video(path)  # noqa: E731
     return chain.from_iterable(once() for _ in repeat(None)) if loop else once()
@@ -108,10 +100,7 @@ class VideoSource(Node):
 
     def __init__(self) -> None:
         super().__init__("video_source")
-        for name, (default, description, limits) in _PARAMETERS.items():
-            self.declare_parameter(
-                name, default, ParameterDescriptor(description=description, **limits)
-            )
+        declare(self, PARAMETERS)
         self.encoding = str(self._value("encoding"))
         if self.encoding not in ENCODERS:
             raise MediaError(f"encoding {self.encoding!r}: give one of {', '.join(ENCODERS)}")
@@ -136,50 +125,38 @@ class VideoSource(Node):
         return self.get_parameter(name).value
 
     def run(self) -> None:
-        """Sends every frame. Raises MediaError for one that cannot be read."""
+        """Sends every frame and reports. Raises MediaError for one that cannot be read."""
         self._wait()
         progress = tqdm(total=self.limit or None, unit="frame", desc="sending", mininterval=1)
         due = time.monotonic()
         for image in self.frames:
             pixels = encode(image, self.encoding)
-            time.sleep(max(0.0, due - time.monotonic()))
+            # Waiting inside rclpy, so that a signal ends it at once.
+            while (early := due - time.monotonic()) > 0 and self.context.ok():
+                rclpy.spin_once(self, timeout_sec=early)
+            if not self.context.ok():
+                break
             due = max(due + 1 / self.rate, time.monotonic())
             stamp = self.get_clock().now().to_msg()
             header = Header(stamp=stamp, frame_id=str(self._value("frame_id")))
             self.publisher.publish(image_message(pixels, self.encoding, header))
             self.sent += 1
             progress.update()
-            rclpy.spin_once(self, timeout_sec=0)
         progress.close()
-        # The last frame must leave before the process does.
-        self.publisher.wait_for_all_acked(Duration(seconds=2))
+        if self.context.ok():
+            # The last frame must leave before the process does.
+            self.publisher.wait_for_all_acked(Duration(seconds=2))
+        if path := str(self._value("report")):
+            write_bytes(path, json.dumps({"sent": self.sent}).encode())
 
     def _wait(self) -> None:
         wanted = int(self._value("wait_for_subscribers"))
         while self.publisher.get_subscription_count() < wanted:
             rclpy.spin_once(self, timeout_sec=0.1)
 
-    def report(self) -> None:
-        """Writes the report where one was asked for."""
-        if path := str(self._value("report")):
-            write_bytes(path, json.dumps({"sent": self.sent}).encode())
-
 
 def main(arguments: list[str] | None = None) -> None:
-    rclpy.init(args=arguments)
-    source = None
-    try:
-        source = VideoSource()
-        source.run()
-        source.report()
-    except MediaError as error:
-        sys.exit(f"error: {error}")
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # SIGINT and SIGTERM are how a node is ended.
-    finally:
-        if source is not None:
-            source.destroy_node()
-        rclpy.try_shutdown()
+    run(VideoSource, VideoSource.run, arguments)
 
 
 if __name__ == "__main__":

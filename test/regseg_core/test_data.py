@@ -55,8 +55,8 @@ def test_broken_sets_are_explained(small: Path) -> None:
     write(small / "trainannot", "c.png", np.full((8, 10), 99, np.uint8))
     with pytest.raises(DataError, match=r"c\.png: ids \[99\]"):
         CamVid(small, "train", CAMVID)[2]
-    (small / "train" / "c.jpg").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"c\.jpg is not a readable picture"):
+    (small / "train" / "c.jpg").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"c\.jpg is not a readable image"):
         CamVid(small, "train", CAMVID)[2]
 
 

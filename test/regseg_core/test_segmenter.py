@@ -25,8 +25,8 @@ def test_any_frame_size_works(shape: tuple[int, int], segment: Segmenter) -> Non
     assert result.confidence is not None
     for plane in (result.labels, result.confidence):
         assert plane.shape == shape and plane.dtype == np.uint8
-    for picture in (result.mask(), result.overlay()):
-        assert picture.shape == (*shape, 3) and picture.dtype == np.uint8
+    for image in (result.mask(), result.overlay()):
+        assert image.shape == (*shape, 3) and image.dtype == np.uint8
 
 
 def test_description_says_what_runs_where(segment: Segmenter) -> None:

@@ -91,7 +91,7 @@ def test_every_problem_is_named_at_once_and_the_model_is_unchanged(trained: RegS
 
 def test_other_classes_only_when_asked_for(trained: RegSeg) -> None:
     model = create_model("regseg48", 19)
-    with pytest.raises(WeightsError, match="strict_classes=False"):
+    with pytest.raises(WeightsError, match="for 11 classes and the model has 19"):
         load_weights(model, trained.state_dict())
     fresh = load_weights(model, trained.state_dict(), strict_classes=False)
 
@@ -137,8 +137,12 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="holds a list"):
         load_weights(model, tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match="no named tensors"):
-        load_weights(model, {})
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(WeightsError, match=r"empty\.pth is not a checkpoint"):
+        load_weights(model, tmp_path / "empty.pth")
+    for nothing in ({}, {1: torch.zeros(1)}):
+        with pytest.raises(WeightsError, match="no named tensors"):
+            load_weights(model, nothing)  # type: ignore[arg-type]
 
 
 def test_a_failed_write_leaves_the_old_file(

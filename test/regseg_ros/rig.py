@@ -69,6 +69,7 @@ class Rig:
         reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
         self.camera = self.node.create_publisher(Image, "/camera/image_raw", reliable)
         self.stamp = 0
+        self._heard: list[Any] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(
@@ -108,8 +109,13 @@ class Rig:
         """The messages of a topic, from now on."""
         messages: list[Any] = []
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-        self.node.create_subscription(kind, topic, messages.append, qos)
+        self._heard.append(self.node.create_subscription(kind, topic, messages.append, qos))
         return messages
+
+    def forget(self) -> None:
+        """Ends all listening."""
+        while self._heard:
+            self.node.destroy_subscription(self._heard.pop())
 
     def send(self, message: Image) -> Image:
         """Publishes a frame under a header of its own."""
@@ -117,6 +123,20 @@ class Rig:
         message.header = Header(frame_id=f"lens{self.stamp}")
         message.header.stamp.sec = self.stamp
         self.camera.publish(message)
+        return message
+
+    def send_until(self, message: Image, ready: Callable[[], Any]) -> Image:
+        """Publishes a frame, again and again under the same header, until `ready`.
+
+        The camera is heard at best effort: under load a frame may be lost.
+        """
+        self.send(message)
+        deadline = time.monotonic() + PATIENCE
+        while not ready():
+            assert time.monotonic() < deadline, f"timed out; the node said:\n{self.said()}"
+            self.until(ready, seconds=2.0, strict=False)
+            if not ready():
+                self.camera.publish(message)
         return message
 
     def spin(self, seconds: float) -> None:

@@ -23,41 +23,41 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[np.ndarray]:
+def images(tmp_path: Path) -> list[np.ndarray]:
     frames = [SyntheticStreet(64, 48).frame(float(t))[0] for t in range(3)]
     for number, frame in enumerate(frames):
-        write_image(tmp_path / "pictures" / f"{number}.png", frame)
+        write_image(tmp_path / "images" / f"{number}.png", frame)
     return frames
 
 
 @pytest.mark.parametrize("encoding", ENCODERS)
 def test_a_folder_is_published_in_order(
-    encoding: str, fresh: Rig, pictures: list[np.ndarray], tmp_path: Path
+    encoding: str, fresh: Rig, images: list[np.ndarray], tmp_path: Path
 ) -> None:
     messages = fresh.listen("/lens")
     fresh.start(
-        *["-p", f"source:={tmp_path / 'pictures'}", "-p", f"encoding:={encoding}"],
+        *["-p", f"source:={tmp_path / 'images'}", "-p", f"encoding:={encoding}"],
         *["-p", "rate:=50.0", "-p", "image_topic:=/lens", "-p", "frame_id:=left"],
         *["-p", "wait_for_subscribers:=1", "-p", f"report:={tmp_path / 'sent.json'}"],
         module="video_source",
     )
     fresh.until(lambda: len(messages) == 3)
-    for message, picture in zip(messages, pictures, strict=True):
-        wanted = encode(picture, encoding)
+    for message, image in zip(messages, images, strict=True):
+        wanted = encode(image, encoding)
         assert message.header.frame_id == "left" and message.encoding == encoding
         assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
     assert fresh.process is not None and fresh.process.wait(20) == 0
     assert json.loads((tmp_path / "sent.json").read_text()) == {"sent": 3}
 
 
-def test_sources(pictures: list[np.ndarray], tmp_path: Path) -> None:
-    looped = list(islice(open_source(str(tmp_path / "pictures"), 10, (64, 48), loop=True), 7))
-    assert [np.array_equal(looped[n], pictures[n % 3]) for n in range(7)] == [True] * 7
-    assert len(list(open_source(str(tmp_path / "pictures"), 10, (64, 48), loop=False))) == 3
-    with VideoWriter(tmp_path / "film.mp4", 10) as film:
-        for picture in pictures:
-            film.write(picture)
-    assert len(list(open_source(str(tmp_path / "film.mp4"), 10, (64, 48), loop=False))) == 3
+def test_sources(images: list[np.ndarray], tmp_path: Path) -> None:
+    looped = list(islice(open_source(str(tmp_path / "images"), 10, (64, 48), loop=True), 7))
+    assert [np.array_equal(looped[n], images[n % 3]) for n in range(7)] == [True] * 7
+    assert len(list(open_source(str(tmp_path / "images"), 10, (64, 48), loop=False))) == 3
+    with VideoWriter(tmp_path / "video.mp4", 10) as video:
+        for image in images:
+            video.write(image)
+    assert len(list(open_source(str(tmp_path / "video.mp4"), 10, (64, 48), loop=False))) == 3
     street = next(open_source("street", 10, (96, 64), loop=False))
     assert np.array_equal(street, SyntheticStreet(96, 64).frame(0.0)[0])
     with pytest.raises(MediaError, match="no source 'nowhere': give a folder"):
@@ -96,10 +96,10 @@ def test_the_demo(tmp_path: Path) -> None:
     assert figures["masks"] > 75
     for title in ("frames sent", "masks received", "dropped", "p50", "p95", "frames per second"):
         assert title in result.stdout
-    with av.open(str(tmp_path / "demo.mp4")) as film:
-        stream = film.streams.video[0]
+    with av.open(str(tmp_path / "demo.mp4")) as video:
+        stream = video.streams.video[0]
         assert stream.codec_context.name == "h264"
-        assert figures["masks"] >= sum(1 for _ in film.decode(stream)) > 75
+        assert figures["masks"] >= sum(1 for _ in video.decode(stream)) > 75
     assert read_image(tmp_path / "demo.png").shape[1] == 3 * 480 + 2 * 6
 
 

@@ -1,4 +1,4 @@
-"""The street as a camera film and as a data set."""
+"""The street as a camera video and as a data set."""
 
 from __future__ import annotations
 

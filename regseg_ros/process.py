@@ -1,0 +1,44 @@
+"""How every node of this package starts and ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from regseg_core.media import MediaError
+
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+def run(
+    make: Callable[[], NodeType],
+    work: Callable[[NodeType], None],
+    arguments: list[str] | None = None,
+) -> None:
+    """Makes a node and lets it work until it is done, or SIGINT or SIGTERM ends it with status 0.
+
+    Wrong parameters, and files that cannot be read or written, end it with one line and status 1.
+    """
+    rclpy.init(args=arguments)
+    node: NodeType | None = None
+    try:
+        node = make()
+        work(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except RuntimeError:
+        # rclpy's own errors: a signal takes the context away in the middle of any call.
+        if rclpy.ok():
+            raise
+    except (MediaError, ParameterException) as error:
+        sys.exit(f"error: {error}")
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
