@@ -87,7 +87,8 @@ class Shortcut(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(mean_pool_2x2(x) if self.pooled else x))
+        y: Tensor = self.bn(self.conv(mean_pool_2x2(x) if self.pooled else x))
+        return y
 
 
 def mean_pool_2x2(x: Tensor) -> Tensor:

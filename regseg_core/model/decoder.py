@@ -63,7 +63,8 @@ class EighthDecoder(nn.Module):
         x8 = self.head8(features.eighth)
         x16 = resize_like(self.head16(features.sixteenth), x8)
         x = x8 + x16 if self.add else torch.cat((x8, x16), dim=1)
-        return self.classifier(self.conv(x))
+        logits: Tensor = self.classifier(self.conv(x))
+        return logits
 
 
 class QuarterDecoder(nn.Module):
@@ -85,7 +86,8 @@ class QuarterDecoder(nn.Module):
         x8 = self.conv8(x8 + resize_like(self.head16(features.sixteenth), x8))
         x4 = self.head4(features.quarter)
         x4 = self.conv4(torch.cat((resize_like(x8, x4), x4), dim=1))
-        return self.classifier(x4)
+        logits: Tensor = self.classifier(x4)
+        return logits
 
 
 def build_decoder(

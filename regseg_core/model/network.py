@@ -41,7 +41,8 @@ class RegSeg(nn.Module):
                 f"images must be N x 3 x H x W with H and W of at least {MIN_SIZE},"
                 f" not {tuple(images.shape)}"
             )
-        return self.decoder(self.body(self.stem(images)))
+        logits: Tensor = self.decoder(self.body(self.stem(images)))
+        return logits
 
     def forward(self, images: Tensor) -> Tensor:
         """Float N x 3 x H x W, ImageNet-normalised -> logits N x C x H x W.

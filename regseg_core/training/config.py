@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,5 +45,5 @@ class TrainingConfig:
 
 def lr_factor(iteration: int, total: int, warmup: int) -> float:
     """The paper's schedule: polynomial decay of power 0.9, with a linear warm-up from a tenth."""
-    decay = (1 - iteration / total) ** 0.9
+    decay = math.pow(1 - iteration / total, 0.9)
     return decay * min(1.0, 0.1 + 0.9 * iteration / max(1, warmup))
