@@ -127,7 +127,9 @@ class VideoSource(Node):
     def run(self) -> None:
         """Sends every frame and reports. Raises MediaError for one that cannot be read."""
         self._wait()
-        progress = tqdm(total=self.limit or None, unit="frame", desc="sending", mininterval=1)
+        endless = self._value("source") == STREET
+        total = self.limit if endless and self.limit else None
+        progress = tqdm(total=total, unit="frame", desc="sending", mininterval=1)
         due = time.monotonic()
         for image in self.frames:
             pixels = encode(image, self.encoding)
