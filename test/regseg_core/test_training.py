@@ -105,7 +105,7 @@ def test_ignored_pixels_do_not_count() -> None:
     ("arguments", "reason"),
     [
         ("--batch-size 12", "8 training images do not fill a batch of 12"),
-        ("--model nope", "no model is named 'nope'"),
+        ("--model nope --batch-size 8", "no model is named 'nope'"),
         ("--short-side-min 90 --short-side-max 50", "short_side_min 90 must be"),
         ("--epochs 0", "epochs must be at least 1"),
         ("--synthetic 8 --labels cityscapes --batch-size 8", "ids|labelled with the classes"),
