@@ -11,10 +11,16 @@ from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger
+
+try:
+    import lightning as L
+    from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
+    from lightning.pytorch.loggers import CSVLogger
+except ImportError as error:
+    raise ImportError(
+        f"training needs the extra `train`: pip install '.[train]' ({error})"
+    ) from error
 
 from regseg_core.cli import errors_in_one_line
 from regseg_core.data.camvid import CamVid, DataError
