@@ -86,9 +86,10 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(self) -> None:
+        # First, since rclpy may destroy a node whose parameters it has refused.
+        self._undo_configure, self._undo_activate = ExitStack(), ExitStack()
         super().__init__("regseg")
         parameters.declare(self, parameters.SEGMENTER)
-        self._undo_configure, self._undo_activate = ExitStack(), ExitStack()
         self._warned: dict[str, float] = {}
         self._refuse_impossible_transitions()
 
