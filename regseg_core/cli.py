@@ -1,4 +1,4 @@
-"""What the commands that segment share: their options, and errors as one line."""
+"""What the commands share: their parser, their options, and errors as one line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from regseg_core import zoo
 from regseg_core.segmenter import PRECISIONS, Segmenter
 
 
+def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m regseg_core.<name>`."""
+    return argparse.ArgumentParser(
+        prog=f"python -m regseg_core.{name}",
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Which weights run where."""
     parser.add_argument(
         "--weights",
         default=zoo.DEFAULT,
-        help=f"a file, or shipped weights by name: {', '.join(zoo.names())} (default: %(default)s)",
+        help=f"a file, or shipped weights by name: {', '.join(zoo.names())}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")

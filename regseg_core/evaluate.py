@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from regseg_core.cli import add_segmenter_options, errors_in_one_line, make_segmenter
+from regseg_core.cli import (
+    add_segmenter_options,
+    command_parser,
+    errors_in_one_line,
+    make_segmenter,
+)
 from regseg_core.data.camvid import CamVid, DataError
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.labels import CAMVID
@@ -58,13 +62,13 @@ def format_scores(scores: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m regseg_core.evaluate", description=__doc__)
+    parser = command_parser("evaluate", __doc__)
     parser.add_argument(
         "--data",
         required=True,
         help=f"folder that holds <split>/ and <split>annot/, or '{STREET}' for the synthetic one",
     )
-    parser.add_argument("--split", default="val", help="default: val")
+    parser.add_argument("--split", default="val", help="val, train or another")
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from regseg_core.cli import add_segmenter_options, errors_in_one_line, make_segmenter
+from regseg_core.cli import (
+    add_segmenter_options,
+    command_parser,
+    errors_in_one_line,
+    make_segmenter,
+)
 from regseg_core.media import (
     IMAGE_SUFFIXES,
     MediaError,
@@ -102,7 +106,7 @@ def predict_video(segment: Segmenter, job: Job, alpha: float) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m regseg_core.predict", description=__doc__)
+    parser = command_parser("predict", __doc__)
     parser.add_argument("input", type=Path, help="an image, a folder of images, or a video")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file or folder to write")
     parser.add_argument("--labels-out", type=Path, help="folder for label PNGs, one byte a pixel")
@@ -117,6 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
             predict_video(segment, jobs[0], options.alpha)
         else:
             errors = predict_images(segment, jobs, options.alpha)
+    print(f"wrote {len(jobs) - len(errors)} of {len(jobs)}, such as {jobs[0].overlay}")
     if errors:
         sys.exit("\n".join(f"error: {error}" for error in errors))
 

@@ -158,8 +158,9 @@ def _complete(
     if card is None:
         if model is None or labels is None:
             raise WeightsError(
-                f"{path} does not say which network and classes it is for: give"
-                " model= (for example 'regseg48') and labels= (for example 'cityscapes')"
+                f"{path} does not say which network and classes it is for (a training run's"
+                " weights.safetensors does): give model (such as regseg48) and labels (such as"
+                " cityscapes, or a YAML file)"
             )
         return ModelCard(model, labels)
     return ModelCard(model or card.architecture, labels or card.labels, card.about)
@@ -182,7 +183,8 @@ def _check(frame: Image, encoding: str) -> Image:
     channels = ENCODINGS[encoding][1]
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
         kind = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise FrameError(f"a frame must be a numpy array of uint8, not {kind}")
+        hint = "; cv2.imread gives None for a file that it cannot read" if frame is None else ""
+        raise FrameError(f"a frame must be a numpy array of uint8, not {kind}{hint}")
     pixels = frame[:, :, None] if frame.ndim == 2 and channels == 1 else frame
     if pixels.ndim != 3 or pixels.shape[2] != channels or 0 in pixels.shape:
         shape = "H x W" if channels == 1 else f"H x W x {channels}"

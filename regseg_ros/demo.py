@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from regseg_core import zoo
-from regseg_ros.video_source import STREET
+from regseg_core.media import MediaError
+from regseg_ros.video_source import STREET, check_source
 
 #: Frames of the street, which has no end.
 STREET_FRAMES = 150
@@ -92,6 +93,7 @@ class Child:
 
 def run(source: str, weights: str, rate: float, out: Path) -> dict[str, float | int | None]:
     """Plays `source` through the node; returns what was sent and received. Raises DemoError."""
+    check_source(source)
     environment = private_environment()
     deadline = time.monotonic() + TIME_LIMIT
     sent_file, received_file = out / "sent.json", out / "demo.json"
@@ -146,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         figures = run(options.source, options.weights, options.rate, options.out.resolve())
-    except DemoError as error:
+    except (DemoError, MediaError) as error:
         sys.exit(f"demo failed: {error}")
     print(f"\n{table(figures)}\n")
     if not figures["masks"]:

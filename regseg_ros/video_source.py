@@ -66,6 +66,14 @@ PARAMETERS = {
 }
 
 
+def check_source(source: str) -> None:
+    """Raises MediaError for a source that is not there."""
+    if source != STREET and not source.isdecimal() and not Path(source).expanduser().exists():
+        raise MediaError(
+            f"no source {source!r}: give a folder, a video, a device number or {STREET!r}"
+        )
+
+
 def open_source(source: str, rate: float, size: tuple[int, int], loop: bool) -> Iterator[Pixels]:
     """H x W x 3 uint8 RGB frames of a source; `size` is width and height of the street.
 
@@ -75,11 +83,8 @@ def open_source(source: str, rate: float, size: tuple[int, int], loop: bool) -> 
         return (image for image, _ in SyntheticStreet(*size).frames(rate))
     if source.isdecimal():
         return read_video(int(source))
+    check_source(source)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise MediaError(
-            f"no source {source!r}: give a folder, a video, a device number or {STREET!r}"
-        )
     once: Callable[[], Iterator[Pixels]]
     if path.is_dir():
         images = list_images(path)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from regseg_core.labels import LabelError, LabelSet
 from regseg_core.media import IMAGE_SUFFIXES, MediaError, read_image
@@ -43,6 +44,11 @@ class CamVid(Dataset[tuple[Image, Image]]):
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def check(self) -> None:
+        """Reads every pair once. Raises DataError for the first that is wrong."""
+        for index in tqdm(range(len(self)), unit="image", desc="checking", leave=False):
+            self[index]
 
     def __getitem__(self, index: int) -> tuple[Image, Image]:
         image_path, label_path = self.pairs[index]

@@ -21,7 +21,9 @@ class TrainingConfig:
     lr: float = _setting(0.05, "learning rate at the end of the warm-up")
     momentum: float = _setting(0.9, "momentum of SGD")
     weight_decay: float = _setting(1e-4, "weight decay, of convolutions only")
-    warmup_iterations: int = _setting(200, "steps until the learning rate is whole")
+    warmup_iterations: int = _setting(
+        200, "steps of rising learning rate, at most a quarter of all"
+    )
     crop_height: int = _setting(360, "rows of a training crop")
     crop_width: int = _setting(480, "columns of a training crop")
     short_side_min: int = _setting(144, "least pixels of an image's short side after resizing")

@@ -24,7 +24,9 @@ def plot_curves(tables: Sequence[Path], image: Path) -> None:
     left.plot(*series("loss_epoch"))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     for name, title in (("val_miou", "val"), ("street_miou", "synthetic street")):
-        right.plot(*series(name), marker=".", label=title)
+        epochs, values = series(name)
+        if epochs:
+            right.plot(epochs, values, marker=".", label=title)
     right.set(xlabel="epoch", ylabel="mIoU (%)")
     right.legend()
     for axes in (left, right):

@@ -38,6 +38,8 @@ class SegmentationTask(L.LightningModule):
 
     def __init__(self, config: TrainingConfig, labels: LabelSet) -> None:
         super().__init__()
+        # In the checkpoint, for who resumes it.
+        self.save_hyperparameters({"model": config.model, "classes": list(labels.names)})
         self.config = config
         self.normalize = Normalize()
         self.network = create_model(config.model, len(labels)).to(
@@ -86,8 +88,10 @@ class SegmentationTask(L.LightningModule):
             momentum=config.momentum,
         )
         total = int(self.trainer.estimated_stepping_batches)
+        # A short run would end before its warm-up does.
+        warmup = min(config.warmup_iterations, total // 4)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(min(step, total), total, config.warmup_iterations)
+            optimizer, lambda step: lr_factor(min(step, total), total, warmup)
         )
         return {
             "optimizer": optimizer,

@@ -100,7 +100,7 @@ def test_wrong_arguments_are_explained() -> None:
 def test_weights_without_a_card_need_model_and_labels(tmp_path: Path, street: Image) -> None:
     path = tmp_path / "published.pth"
     torch.save({"model": create_model("exp43_decoder14", 19).state_dict()}, path)
-    with pytest.raises(WeightsError, match="model= "):
+    with pytest.raises(WeightsError, match="give model "):
         Segmenter(path)
     segment = Segmenter(path, model="exp43_decoder14", labels="cityscapes")
     assert segment.labels == LabelSet.load("cityscapes")

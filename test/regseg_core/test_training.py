@@ -119,6 +119,35 @@ def test_wrong_settings_end_with_one_line(
         main(f"--data {eight} --out {tmp_path / 'run'} {arguments}".split())
 
 
+def test_a_run_is_resumed_and_says_when_it_cannot_be(
+    eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = (
+        f"--data {eight} --out {tmp_path / 'run'} --batch-size 8 --workers 0 --validate-every 1"
+        " --crop-height 64 --crop-width 64"
+    )
+    main(f"{run} --epochs 1 --start-from regseg48-camvid".split())
+    main(f"{run} --epochs 3 --resume".split())
+    assert "best on val: epoch" in capsys.readouterr().out
+    tables = [path.read_text() for path in tmp_path.glob("run/metrics/*/metrics.csv")]
+    assert len(tables) == 2, "the first sitting's metrics are kept"
+    with pytest.raises(SystemExit, match="has had its 3 epochs; give more --epochs"):
+        main(f"{run} --epochs 3 --resume".split())
+    with pytest.raises(SystemExit, match="is a run of regseg48 with classes sky"):
+        main(f"{run} --epochs 5 --resume --model regseg53".split())
+
+
+def test_bad_labels_are_found_before_training(tmp_path: Path) -> None:
+    image, label = SyntheticStreets(1, 64, 48)[0]
+    for split in ("train", "val"):
+        write_image(tmp_path / split / "a.png", image)
+        write_image(tmp_path / f"{split}annot" / "a.png", label)
+    write_image(tmp_path / "valannot" / "a.png", np.full_like(label, 77))
+    with pytest.raises(SystemExit, match=r"error: .*valannot/a\.png: ids \[77\]"):
+        main(f"--data {tmp_path} --out {tmp_path / 'run'} --batch-size 1".split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_overwritten(eight: Path, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("precious")
     with pytest.raises(SystemExit, match="holds a run; give --resume"):

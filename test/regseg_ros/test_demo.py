@@ -106,5 +106,11 @@ def test_the_demo(tmp_path: Path) -> None:
 def test_the_demo_says_why_it_failed(tmp_path: Path) -> None:
     result = run_demo("nowhere", "--out", str(tmp_path))
     assert result.returncode != 0
-    assert "error: no source 'nowhere': give a folder" in result.stderr
-    assert "demo failed: video_source" in result.stderr
+    assert "demo failed: no source 'nowhere': give a folder" in result.stderr
+    (tmp_path / "empty").mkdir()
+    result = run_demo(str(tmp_path / "empty"), "--out", str(tmp_path))
+    assert result.returncode != 0
+    assert "error: no images" in result.stderr and "demo failed: video_source" in result.stderr
+    result = run_demo("street", "--weights", "nothing", "--out", str(tmp_path))
+    assert result.returncode != 0
+    assert "no weights 'nothing'" in result.stderr and "demo failed: segmenter" in result.stderr
