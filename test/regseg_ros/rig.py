@@ -70,6 +70,7 @@ class Rig:
         self.camera = self.node.create_publisher(Image, "/camera/image_raw", reliable)
         self.stamp = 0
         self._heard: list[Any] = []
+        self._clients: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(
@@ -166,9 +167,12 @@ class Rig:
         self.spin(1.0)
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
-        client = self.node.create_client(kind, service)
-        self.until(client.service_is_ready)
-        future = client.call_async(request)
+        if service not in self._clients:
+            client = self._clients[service] = self.node.create_client(kind, service)
+            self.until(client.service_is_ready)
+            # We see the service; it answers into the void until it has seen us too.
+            self.spin(1.0)
+        future = self._clients[service].call_async(request)
         self.until(future.done)
         return future.result()
 
