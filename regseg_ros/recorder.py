@@ -133,10 +133,14 @@ class Recorder(Node):
         client = self.create_client(GetParameters, f"{node}/get_parameters")
         while not client.wait_for_service(timeout_sec=1.0):
             self.get_logger().info(f"waiting for {node}", throttle_duration_sec=5.0)
-        names = ["class_names", "class_ids", "class_colors"]
-        future = client.call_async(GetParameters.Request(names=names))
-        rclpy.spin_until_future_complete(self, future)
-        names, ids, channels = future.result().values
+        request = GetParameters.Request(names=["class_names", "class_ids", "class_colors"])
+        answer = None
+        while answer is None:
+            # Asked again, since an answer is lost where the node has not discovered us yet.
+            future = client.call_async(request)
+            rclpy.spin_until_future_complete(self, future, timeout_sec=2.0)
+            answer = future.result()
+        names, ids, channels = answer.values
         colors = np.reshape(channels.integer_array_value, (-1, 3)).tolist()
         return [
             LabelClass(class_id, name, tuple(color))
