@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from regseg_core.arrays import Image
 from regseg_core.labels import LabelClass
-
-Image = npt.NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GAP = 6

@@ -55,7 +55,7 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        self.order, self.channels = ENCODINGS[encoding]
+        self.order = ENCODINGS[encoding][0]
         self.size = size
         self.confidence = confidence
         self.ids_differ = ids != tuple(range(len(ids)))

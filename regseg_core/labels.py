@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
+
+from regseg_core.arrays import Image
 
 #: In tensors of class indices: a pixel that has no class and that no loss or score counts.
 IGNORE_INDEX = 255
@@ -77,14 +78,14 @@ class LabelSet:
         return len(self.classes)
 
     @cached_property
-    def palette(self) -> npt.NDArray[np.uint8]:
+    def palette(self) -> Image:
         """256 x 3 uint8: the RGB colour of each id, black where an id has no class."""
         palette = np.zeros((256, 3), np.uint8)
         for entry in self.classes:
             palette[entry.id] = entry.color
         return palette
 
-    def to_indices(self, label_image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def to_indices(self, label_image: Image) -> Image:
         """H x W uint8 ids -> H x W uint8 class indices, IGNORE_INDEX where the id is ignore_id.
 
         255 is always taken as "no class". Raises LabelError that lists the ids it does not know.

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from regseg_core import zoo
+from regseg_core.arrays import Image
 from regseg_core.device import choose_device, device_title, has_fast_bfloat16
 from regseg_core.graph import ENCODINGS, SegmentationGraph
 from regseg_core.labels import LabelSet
 from regseg_core.weights import ModelCard, WeightsError, build_model, read_card
-
-Image = npt.NDArray[np.uint8]
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -146,8 +144,7 @@ class Segmenter:
 
     def warm_up(self, height: int, width: int, encoding: str = "bgr8") -> None:
         """Segments an empty frame of that size, so that the first real one is not slow."""
-        channels = ENCODINGS[encoding][1]
-        self(np.zeros((height, width, channels)[: 2 + (channels > 1)], np.uint8), encoding)
+        self(np.zeros((height, width, ENCODINGS[encoding][1]), np.uint8), encoding)
 
 
 def _complete(

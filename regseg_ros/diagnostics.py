@@ -12,7 +12,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 #: Frames over which latency percentiles are taken.
 WINDOW = 300
 
-
 #: What becomes of a frame: each received one ends as one of the others, or is in work.
 COUNTS = ("received", "segmented", "dropped", "unwanted", "refused", "failed")
 
@@ -65,7 +64,7 @@ class FrameStatistics:
 def diagnostic_message(
     values: dict[str, float], name: str, topic: str, description: str
 ) -> DiagnosticArray:
-    """The statistics as one status; it warns while no frame arrives or frames are refused."""
+    """The statistics as one status; it warns while no frame arrives, or none is segmented."""
     status = DiagnosticStatus(name=f"{name}: segmentation", hardware_id=topic)
     if values["input rate (Hz)"] == 0:
         status.level, status.message = DiagnosticStatus.WARN, f"no frames on {topic}"

@@ -6,10 +6,10 @@ import array
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from regseg_core.arrays import Image as Pixels
 from regseg_core.graph import ENCODINGS
 from regseg_core.segmenter import FrameError
 
@@ -18,7 +18,7 @@ from regseg_core.segmenter import FrameError
 class Frame:
     """Pixels as `Segmenter` takes them, and the camera's header."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     encoding: str
     header: Header
 
@@ -43,7 +43,7 @@ def to_frame(message: Image) -> Frame:
     return Frame(_through_cv_bridge(message), "bgr8", message.header)
 
 
-def _rows(message: Image, pixel_bytes: int) -> npt.NDArray[np.uint8]:
+def _rows(message: Image, pixel_bytes: int) -> Pixels:
     """H x (W * pixel_bytes) uint8 over the message's own memory, without the rows' padding."""
     row = message.width * pixel_bytes
     if message.step < row:
@@ -55,7 +55,7 @@ def _rows(message: Image, pixel_bytes: int) -> npt.NDArray[np.uint8]:
     return data.reshape(message.height, message.step)[:, :row]
 
 
-def _through_cv_bridge(message: Image) -> npt.NDArray[np.uint8]:
+def _through_cv_bridge(message: Image) -> Pixels:
     try:
         from cv_bridge import CvBridge
     except ImportError as error:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import array
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from regseg_core.arrays import Image as Pixels
 from regseg_core.labels import LabelSet
 
 
-def image_message(pixels: npt.NDArray[np.uint8], encoding: str, header: Header) -> Image:
+def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     """H x W x 3 (rgb8) or H x W (mono8) uint8 -> a message with unpadded rows."""
     message = Image(header=header, encoding=encoding)
     message.height, message.width = pixels.shape[:2]

@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import rclpy
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
@@ -21,6 +20,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
+from regseg_core.arrays import Image as Pixels
 from regseg_core.drawing import sheet, side_by_side
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_bytes, write_image
@@ -28,8 +28,6 @@ from regseg_core.segmenter import FrameError, to_rgb
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import Declared, declare, real
 from regseg_ros.process import run
-
-Pixels = npt.NDArray[np.uint8]
 
 TITLES = ("camera", "mask", "overlay")
 RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -21,13 +20,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tqdm import tqdm
 
+from regseg_core.arrays import Image as Pixels
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import MediaError, list_images, read_image, read_video, write_bytes
 from regseg_ros.messages import image_message
 from regseg_ros.parameters import Declared, declare, real, whole
 from regseg_ros.process import run
-
-Pixels = npt.NDArray[np.uint8]
 
 #: The source that needs no files.
 STREET = "street"

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from regseg_core.arrays import Image
 from regseg_core.labels import LabelError, LabelSet
 from regseg_core.media import IMAGE_SUFFIXES, MediaError, read_image
-
-Image = npt.NDArray[np.uint8]
 
 
 class DataError(ValueError):

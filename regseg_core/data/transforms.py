@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import ImageEnhance, ImageOps
 
+from regseg_core.arrays import Image
 from regseg_core.labels import IGNORE_INDEX
 from regseg_core.model import IMAGENET_MEAN
 
-Image = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 
 #: Padding that the normalisation turns into zeros.

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
+from regseg_core.arrays import Image
 from regseg_core.data.sampling import MixedSampler
 from regseg_core.data.synthetic import SyntheticStreets
-from regseg_core.data.transforms import Image, RandomCrop, random_augment, random_flip
+from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 from regseg_core.training.config import TrainingConfig
 
 Pairs = Dataset[tuple[Image, Image]]

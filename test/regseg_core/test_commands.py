@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from regseg_core import Segmenter, evaluate, predict
+from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import (
-    Image,
     MediaError,
     VideoWriter,
     list_images,

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from regseg_core.arrays import Image
 from regseg_core.data.synthetic.plan import ROAD_EDGE, Color, StreetPlan, Thing
 from regseg_core.labels import CAMVID
 
-Image = npt.NDArray[np.uint8]
 Points = Sequence[tuple[float, float]]
 
 CLASS = {name: index for index, name in enumerate(CAMVID.names)}

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Dataset
 
+from regseg_core.arrays import Image
 from regseg_core.data.synthetic.painter import Painter
 from regseg_core.data.synthetic.plan import CAMERA_SPEED, STREET_LENGTH, StreetPlan, Thing
-
-Image = npt.NDArray[np.uint8]
-
 
 #: Streets from this one on are for scores: no training draws them. Street 0 is the demo's.
 HELD_OUT_SEED = 10**6
