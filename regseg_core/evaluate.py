@@ -18,7 +18,7 @@ from regseg_core.cli import (
 from regseg_core.data.camvid import CamVid, DataError
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.labels import CAMVID
-from regseg_core.media import write_bytes
+from regseg_core.files import write_bytes
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.metrics import ConfusionMatrix
 

@@ -223,4 +223,50 @@ CAMVID = _built_in(
     },
 )
 
-BUILT_IN = {label_set.name: label_set for label_set in (CITYSCAPES, CAMVID)}
+def _reordered(name: str, base: LabelSet, ids: Iterable[int], names: Iterable[str]) -> LabelSet:
+    rows = zip(ids, names, strict=True)
+    return LabelSet(
+        name,
+        tuple(LabelClass(i, title, base.classes[base.ids.index(i)].color) for i, title in rows),
+        base.ignore_id,
+    )
+
+
+#: CamVid's classes in the order of the paper's published code, with the ids that the
+#: 480 x 360 distribution gives them.
+CAMVID_PUBLISHED = _reordered(
+    "camvid-published",
+    CAMVID,
+    (1, 5, 0, 8, 6, 3, 9, 7, 2, 4, 10),
+    (
+        "building",
+        "tree",
+        "sky",
+        "car",
+        "sign",
+        "road",
+        "pedestrian",
+        "fence",
+        "pole",
+        "sidewalk",
+        "bicyclist",
+    ),
+)
+
+#: Cityscapes' classes with the ids of its labelIds files, which submissions carry too.
+CITYSCAPES_LABEL_IDS = LabelSet(
+    "cityscapes-labelids",
+    tuple(
+        LabelClass(label_id, entry.name, entry.color)
+        for label_id, entry in zip(
+            (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
+            CITYSCAPES.classes,
+            strict=True,
+        )
+    ),
+)
+
+BUILT_IN = {
+    label_set.name: label_set
+    for label_set in (CITYSCAPES, CITYSCAPES_LABEL_IDS, CAMVID, CAMVID_PUBLISHED)
+}

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from regseg_core.arrays import Image
+from regseg_core.files import write_bytes
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -31,7 +32,8 @@ def read_image(path: str | Path) -> Image:
 def write_image(path: str | Path, image: Image) -> None:
     """Writes H x W x 3 uint8 RGB or H x W uint8 in the format of the suffix, beside and renamed.
 
-    Raises MediaError; a file that was there is then still whole.
+    Raises MediaError for a suffix that names no format, and FileError; a file that was there is
+    then still whole.
     """
     path = Path(path)
     data = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
@@ -42,19 +44,6 @@ def write_image(path: str | Path, image: Image) -> None:
     if not encoded:
         raise MediaError(f"{path}: the image could not be encoded")
     write_bytes(path, buffer.tobytes())
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Writes a file beside its place and renames it. Raises MediaError; the old file stays good."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise MediaError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def list_images(folder: str | Path) -> list[Path]:

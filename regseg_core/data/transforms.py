@@ -5,12 +5,12 @@ All act on an (H x W x 3 uint8 RGB image, H x W uint8 class indices) pair.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import ImageEnhance, ImageOps
 
@@ -26,35 +26,64 @@ MEAN_COLOR = tuple(int(255 * m) for m in IMAGENET_MEAN)
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Resizes the short side at random, then cuts or pads to `height` x `width` at random."""
+    """Resizes the short side at random, then cuts or pads to `height` x `width`.
+
+    The cut is at a random place, or around `centre` (row and column of the image) as far as the
+    image reaches. Only what the cut shows is resized.
+    """
 
     height: int
     width: int
     short_side: tuple[int, int]
 
-    def __call__(self, image: Image, label: Image, rng: Rng) -> tuple[Image, Image]:
+    def __call__(
+        self, image: Image, label: Image, rng: Rng, centre: tuple[int, int] | None = None
+    ) -> tuple[Image, Image]:
         short = int(rng.integers(self.short_side[0], self.short_side[1] + 1))
         scale = short / min(image.shape[:2])
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = _uint8(cv2.resize(image, size, interpolation=smooth))
-        label = _uint8(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
-        to_rows, rows = _window(size[1], self.height, rng)
-        to_columns, columns = _window(size[0], self.width, rng)
+        rows, columns = (
+            _Cut.draw(have, want, scale, rng, None if centre is None else centre[axis])
+            for axis, (have, want) in enumerate(
+                zip(image.shape[:2], (self.height, self.width), strict=True)
+            )
+        )
+        size = (columns.resized, rows.resized)
+        source = (rows.source, columns.source)
+        shown = (rows.shown, columns.shown)
         out = np.empty((self.height, self.width, 3), np.uint8)
         out[:] = MEAN_COLOR
         out_label = np.full((self.height, self.width), IGNORE_INDEX, np.uint8)
-        out[to_rows, to_columns] = image[rows, columns]
-        out_label[to_rows, to_columns] = label[rows, columns]
+        filled = (rows.filled, columns.filled)
+        out[filled] = cv2.resize(image[source], size, interpolation=smooth)[shown]
+        out_label[filled] = cv2.resize(label[source], size, interpolation=cv2.INTER_NEAREST)[shown]
         return out, out_label
 
 
-def _window(have: int, want: int, rng: Rng) -> tuple[slice, slice]:
-    """Where along one axis the result is filled, and with which part of the source."""
-    start = int(rng.integers(0, abs(have - want) + 1))
-    if have >= want:
-        return slice(0, want), slice(start, start + want)
-    return slice(start, start + have), slice(0, have)
+@dataclass(frozen=True)
+class _Cut:
+    """A crop along one axis: `source` pixels become `resized`, of which `shown` are `filled` in."""
+
+    source: slice
+    resized: int
+    shown: slice
+    filled: slice
+
+    @classmethod
+    def draw(cls, have: int, want: int, scale: float, rng: Rng, centre: int | None) -> _Cut:
+        whole = max(1, round(have * scale))
+        if whole <= want:
+            start = int(rng.integers(0, want - whole + 1))
+            return cls(slice(0, have), whole, slice(0, whole), slice(start, start + whole))
+        if centre is None:
+            start = int(rng.integers(0, whole - want + 1))
+        else:
+            start = int(np.clip(round(centre * scale - want / 2), 0, whole - want))
+        exact = whole / have
+        first, last = int(start / exact), min(have, math.ceil((start + want) / exact))
+        resized = max(want, round((last - first) * exact))
+        offset = min(round(start - first * exact), resized - want)
+        return cls(slice(first, last), resized, slice(offset, offset + want), slice(0, want))
 
 
 def random_flip(image: Image, label: Image, rng: Rng) -> tuple[Image, Image]:
@@ -103,7 +132,3 @@ def random_augment(
         )
         label = np.asarray(turned)
     return np.asarray(picture), label
-
-
-def _uint8(array: npt.NDArray[np.integer | np.floating]) -> Image:
-    return array.astype(np.uint8, copy=False)

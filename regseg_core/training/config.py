@@ -1,48 +1,139 @@
-"""What a training run is made of: every setting in one place."""
+"""What a training run is made of: every setting in one place, with its unit."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Which images are trained on, and how often."""
+
+    labels: str | None = None
+    """built-in label set or YAML file; null: the data set's own"""
+    train: tuple[str, ...] = ("train",)
+    """splits to train on"""
+    val: str = "val"
+    """split to score on; if it is trained on too, the last epoch is kept instead of the best"""
+    class_uniform: float = 0.0
+    """share of an epoch that shows every class equally often (0 to 1; paper: 0.5)"""
+    tile: int = 1024
+    """side in pixels of the squares in which a class's place is its centroid"""
+    street: int = 0
+    """frames of the synthetic street added to an epoch (label set camvid)"""
+    workers: int = 2
+    """loader processes of each training process"""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How a training image is varied."""
+
+    crop_height: int = 360
+    """rows of a training crop, pixels"""
+    crop_width: int = 480
+    """columns of a training crop, pixels"""
+    short_side_min: int = 144
+    """least length of an image's short side after resizing, pixels"""
+    short_side_max: int = 576
+    """greatest length of an image's short side after resizing, pixels"""
+    operations: int = 2
+    """how many of the seven picture operations of the reduced random augmentation"""
+    magnitude: float = 0.2
+    """strength of these operations (0 to 1)"""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised."""
+
+    kind: Literal["cross-entropy", "bootstrapped"] = "cross-entropy"
+    """bootstrapped: the mean over pixels of a loss above the threshold alone"""
+    threshold: float = 0.3
+    """of the bootstrapped loss, nats"""
+    hardest: float = 0.0625
+    """least share of the pixels that the bootstrapped loss keeps, the hardest (0 to 1)"""
+    class_weights: bool = False
+    """weigh classes by 1 / ln(1.02 + share of the labelled pixels), as ENet does"""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Stochastic gradient descent and its schedule."""
+
+    lr: float = 0.05
+    """learning rate at the end of the warm-up"""
+    momentum: float = 0.9
+    """share of the last step that is kept"""
+    weight_decay: float = 1e-4
+    """pull towards zero, of convolutions only"""
+    warmup: int = 200
+    """steps of rising learning rate; at most a quarter of all"""
+    clip_norm: float | None = None
+    """greatest norm of a step's gradient; null: any"""
+    ema_decay: float = 0.998
+    """share of the averaged weights, the ones that are kept, that remains at each step; 0: none"""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The paper's training (section 4.1) scaled to images of 480 x 360 pixels."""
+    """The paper's training (section 4.1); the defaults are scaled to images of 480 x 360 pixels."""
 
-    model: str = _setting("regseg48", "network, see regseg_core.model_names()")
-    epochs: int = _setting(100, "passes over the training images")
-    batch_size: int = _setting(12, "images in a step")
-    lr: float = _setting(0.05, "learning rate at the end of the warm-up")
-    momentum: float = _setting(0.9, "momentum of SGD")
-    weight_decay: float = _setting(1e-4, "weight decay, of convolutions only")
-    warmup_iterations: int = _setting(
-        200, "steps of rising learning rate, at most a quarter of all"
-    )
-    crop_height: int = _setting(360, "rows of a training crop")
-    crop_width: int = _setting(480, "columns of a training crop")
-    short_side_min: int = _setting(144, "least pixels of an image's short side after resizing")
-    short_side_max: int = _setting(576, "most pixels of an image's short side after resizing")
-    ema_decay: float = _setting(0.998, "share of the averaged weights kept at each step")
-    synthetic: int = _setting(0, "frames of the synthetic street in an epoch (label set camvid)")
-    validate_every: int = _setting(5, "epochs between two validations")
-    seed: int = _setting(0, "of all random numbers")
+    model: str = "regseg48"
+    """network, see regseg_core.model_names()"""
+    start_from: str | None = None
+    """first weights: shipped ones by name, or a file (published checkpoints too)"""
+    epochs: int = 100
+    """passes over the training images"""
+    batch_size: int = 12
+    """images in a step, over all processes"""
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """of the multiplications; auto: float16 on a GPU, bfloat16 on a CPU that is fast at it"""
+    validate_every: int = 5
+    """epochs between two validations"""
+    seed: int = 0
+    """of all random numbers"""
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for settings that exclude one another."""
-        if not 1 <= self.short_side_min <= self.short_side_max:
+        """Raises ValueError for settings that are out of range or exclude one another."""
+        augment = self.augment
+        if not 1 <= augment.short_side_min <= augment.short_side_max:
             raise ValueError(
-                f"short_side_min {self.short_side_min} must be at least 1 and no more than"
-                f" short_side_max {self.short_side_max}"
+                f"augment.short_side_min {augment.short_side_min} must be at least 1 and no more"
+                f" than short_side_max {augment.short_side_max}"
             )
-        for name in ("epochs", "batch_size", "crop_height", "crop_width", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        at_least_one = {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "validate_every": self.validate_every,
+            "augment.crop_height": augment.crop_height,
+            "augment.crop_width": augment.crop_width,
+            "dataset.tile": self.dataset.tile,
+        }
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        shares = {
+            "dataset.class_uniform": self.dataset.class_uniform,
+            "loss.hardest": self.loss.hardest,
+            "optimizer.ema_decay": self.optimizer.ema_decay,
+        }
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {value}")
+        if not self.dataset.train:
+            raise ValueError("dataset.train must name at least one split")
+
+    @property
+    def trains_on_val(self) -> bool:
+        """Whether scores on `dataset.val` say nothing about how well a run does."""
+        return self.dataset.val in self.dataset.train
 
 
 def lr_factor(iteration: int, total: int, warmup: int) -> float:

@@ -2,59 +2,183 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
 import cv2
+import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from regseg_core.arrays import Image
-from regseg_core.data.sampling import MixedSampler
-from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.labelled import DataError, LabelledImages
+from regseg_core.data.layouts import open_images
+from regseg_core.data.sampling import Draw, EpochSampler
+from regseg_core.data.survey import Survey, cached_survey
+from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
-from regseg_core.training.config import TrainingConfig
+from regseg_core.labels import CAMVID, LabelSet
+from regseg_core.training.config import AugmentConfig, TrainingConfig
 
-Pairs = Dataset[tuple[Image, Image]]
-Loader = DataLoader[tuple[Image, Image]]
+Example = tuple[Image, Image, str]
 
-#: Streets 1 to this are for training.
-_STREETS = 5000
+#: In place of a data set's folder: the synthetic street alone.
+STREET = "street"
+
+#: Streets 1 to this are for training; so many others are scored.
+_STREETS, _SCORED_STREETS = 5000, 20
 
 
-class Augmented(Dataset[tuple[Image, Image]]):
-    """Another data set's pairs under the configured random crop, flip and augmentation."""
+class Titled(Protocol):
+    """Labelled images that have a name each."""
 
-    def __init__(self, pairs: Pairs, config: TrainingConfig) -> None:
-        self.pairs = pairs
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[Image, Image]: ...
+    def title(self, index: int) -> str: ...
+
+
+class WithTitles(Dataset[Example]):
+    """(image, label, title) of labelled images."""
+
+    def __init__(self, images: Titled) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        return *self.images[index], self.images.title(index)
+
+
+class Augmented(Dataset[Example]):
+    """Another data set's examples under the configured random crop, flip and augmentation."""
+
+    def __init__(self, examples: Dataset[Example], config: AugmentConfig) -> None:
+        self.examples, self.config = examples, config
         self.crop = RandomCrop(
             config.crop_height, config.crop_width, (config.short_side_min, config.short_side_max)
         )
 
-    def __getitem__(self, index: int) -> tuple[Image, Image]:
-        # torch's generator is the one that the loader seeds differently for each worker.
-        rng = np.random.default_rng(torch.randint(2**31, (2,)).tolist())
-        image, label = random_augment(*random_flip(*self.crop(*self.pairs[index], rng), rng), rng)
-        return np.array(image), np.array(label)
+    def __getitem__(self, draw: Draw) -> Example:
+        rng = np.random.default_rng(draw.seed)
+        image, label, title = self.examples[draw.index]
+        image, label = self.crop(image, label, rng, draw.centre)
+        image, label = random_flip(image, label, rng)
+        image, label = random_augment(
+            image, label, rng, self.config.operations, self.config.magnitude
+        )
+        return np.array(image), np.array(label), title
 
 
-def training_loader(pairs: Pairs, count: int, config: TrainingConfig, workers: int) -> Loader:
-    """Shuffled batches of the `count` pairs and the configured share of synthetic streets."""
-    streets = SyntheticStreets(_STREETS, config.crop_width, config.crop_height)
-    return DataLoader(
-        Augmented(ConcatDataset([pairs, streets]), config),
-        batch_size=config.batch_size,
-        sampler=MixedSampler(count, _STREETS, config.synthetic),
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        drop_last=True,
-    )
+class SegmentationData(L.LightningDataModule):
+    """The data of a run: `data` is a folder in any known layout, or `street`.
+
+    Raises DataError for splits that do not exist or do not fit the configuration, and in
+    `prepare_data`, where every label is looked at, for all files that are wrong.
+    """
+
+    def __init__(self, data: str, config: TrainingConfig, out: Path) -> None:
+        super().__init__()
+        # Lightning reports a sequence of hyperparameters of its own otherwise.
+        self.config, self.out = config, out
+        chosen = None if config.dataset.labels is None else LabelSet.load(config.dataset.labels)
+        self.train_sets: list[LabelledImages] = []
+        self.val_set: Titled = SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED)
+        self.labels = chosen or CAMVID
+        if data != STREET:
+            root = Path(data)
+            self.train_sets = [open_images(root, name, chosen) for name in config.dataset.train]
+            self.val_set = open_images(root, config.dataset.val, chosen)
+            self.labels = self.val_set.labels
+        self.street = config.dataset.street or (0 if self.train_sets else 10 * config.batch_size)
+        self.images = sum(map(len, self.train_sets))
+        if self.street and self.labels.names != CAMVID.names:
+            raise DataError("the synthetic street is labelled with the classes of camvid")
+        if self.images + self.street < config.batch_size:
+            raise DataError(
+                f"{self.images} training images do not fill a batch of {config.batch_size};"
+                " give a smaller --batch_size"
+            )
+
+    def prepare_data(self) -> None:
+        self.survey()
+
+    def survey(self) -> Survey:
+        """What the training labels hold; looked up once, then read from the run's folder."""
+        if not isinstance(self.val_set, LabelledImages):
+            return Survey(np.zeros(len(self.labels), np.int64), np.zeros((0, 4), np.int32))
+        splits: dict[str, Sequence[LabelledImages]] = {
+            "+".join(self.config.dataset.train): self.train_sets,
+            self.config.dataset.val: [self.val_set],
+        }
+        dataset = self.config.dataset
+        return cached_survey(splits, dataset.tile, dataset.workers, self.out / "survey.npz")[0]
+
+    def train_dataloader(self) -> DataLoader[Example]:
+        """Batches of this process's share of each epoch."""
+        config = self.config
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if config.batch_size % world:
+            raise ValueError(f"batch_size {config.batch_size} is not a multiple of {world} processes")
+        streets = SyntheticStreets(
+            _STREETS, config.augment.crop_width, config.augment.crop_height
+        )
+        examples = ConcatDataset([WithTitles(part) for part in [*self.train_sets, streets]])
+        sampler = EpochSampler(
+            self.images,
+            config.batch_size,
+            config.seed,
+            pool=_STREETS,
+            extra=self.street,
+            uniform=config.dataset.class_uniform,
+            centroids=self.survey().centroids if config.dataset.class_uniform else None,
+            rank=rank,
+            world=world,
+        )
+        return DataLoader(
+            Augmented(examples, config.augment),
+            batch_size=config.batch_size // world,
+            sampler=sampler,
+            **_workers(config, config.batch_size // world),
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Example]]:
+        """One image a batch, since sizes may differ; each image in one process only."""
+        sets: list[Titled] = [self.val_set]
+        if self.street and isinstance(self.val_set, LabelledImages):
+            sets.append(SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED))
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        return [
+            DataLoader(
+                Subset(WithTitles(images), range(rank, len(images), world)),
+                batch_size=1,
+                num_workers=self.config.dataset.workers,
+                worker_init_fn=_one_thread,
+            )
+            for images in sets
+        ]
+
+
+def _workers(config: TrainingConfig, batch: int) -> dict[str, Any]:
+    count = config.dataset.workers
+    augment = config.augment
+    need = 2 * count * batch * 4 * augment.crop_height * augment.crop_width  # two batches ahead
+    shared = Path("/dev/shm")
+    if shared.is_dir() and (free := shutil.disk_usage(shared).free) < need:
+        raise OSError(
+            f"{count} loader processes need {need >> 20} MiB of shared memory and /dev/shm has"
+            f" {free >> 20} free: give --dataset.workers 0, or more of it (docker run --shm-size 1g)"
+        )
+    return {
+        "num_workers": count,
+        "worker_init_fn": _one_thread,
+        "persistent_workers": count > 0,
+        "pin_memory": torch.cuda.is_available(),
+    }
 
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(0)
-
-
-def validation_loader(pairs: Pairs, workers: int) -> Loader:
-    """One image a batch, since sizes may differ."""
-    return DataLoader(pairs, batch_size=1, num_workers=workers)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import lightning as L
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regseg_core.graph import Normalize
-from regseg_core.labels import IGNORE_INDEX, LabelSet
+from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.training.config import TrainingConfig, lr_factor
+from regseg_core.training.distributed import sum_over_processes
+from regseg_core.training.losses import PixelLoss, class_weights
 from regseg_core.training.metrics import ConfusionMatrix
 
-Batch = tuple[Tensor, Tensor]
+#: N x H x W x 3 uint8 RGB, N x H x W uint8 class indices, and what each image is called.
+Batch = tuple[Tensor, Tensor, Sequence[str]]
 
 #: The validation sets in the order of the loaders: the log's name of each one's mean IoU.
 VALIDATION = ("val_miou", "street_miou")
+
+
+class DivergedError(ValueError):
+    """A loss that is no number, with the images that it came from."""
 
 
 def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
@@ -34,7 +44,7 @@ def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: 
 
 
 class SegmentationTask(L.LightningModule):
-    """Trains a network on (N x H x W x 3 uint8 RGB, N x H x W uint8 class indices) batches."""
+    """Trains a network on batches of labelled images."""
 
     def __init__(self, config: TrainingConfig, labels: LabelSet) -> None:
         super().__init__()
@@ -45,34 +55,62 @@ class SegmentationTask(L.LightningModule):
         self.network = create_model(config.model, len(labels)).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
+        self.loss = PixelLoss(config.loss)
         self.matrices: list[ConfusionMatrix] = []
+        self._last_loss: _Watched | None = None
+
+    def weigh_classes(self, pixels: npt.NDArray[np.int64]) -> None:
+        """Sets the class weights for that many labelled pixels of each class."""
+        self.loss.weights = class_weights(pixels).to(self.device)
+
+    def setup(self, stage: str) -> None:
+        """Lightning's: by now the data have been looked at."""
+        if self.config.loss.class_weights:
+            self.weigh_classes(self.trainer.datamodule.survey().pixels)  # type: ignore[attr-defined]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        images, truth = batch
+        self._stop_if_diverged()
+        images, truth, titles = batch
         logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
-        summed = F.cross_entropy(
-            logits.float(), truth.long(), ignore_index=IGNORE_INDEX, reduction="sum"
-        )
-        # Not `reduction="mean"`: where all pixels are ignored that is NaN.
-        loss = summed / (truth != IGNORE_INDEX).sum().clamp(min=1)
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True)
+        loss: Tensor = self.loss(logits, truth)
+        self._last_loss = _Watched(loss, titles)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss
+
+    def on_train_batch_end(self, *_: object) -> None:
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log("lr", rate, prog_bar=True)
+
+    def on_train_epoch_end(self) -> None:
+        self._stop_if_diverged()
+
+    def _stop_if_diverged(self) -> None:
+        """Looks one step late, so that the device need not be waited for."""
+        watched, self._last_loss = self._last_loss, None
+        if watched is not None and not watched.is_finite():
+            raise DivergedError(
+                f"the loss of step {self.global_step} is no number; its images:"
+                f" {', '.join(watched.titles)}. What was saved before stays good; look at these"
+                " images, or --resume with a smaller --optimizer.lr or --optimizer.clip_norm 1"
+            )
 
     def on_validation_epoch_start(self) -> None:
         self.matrices = [ConfusionMatrix(self.network.num_classes) for _ in VALIDATION]
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
-        images, truth = batch
+        images, truth = batch[:2]
         logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
         self.matrices[dataloader_idx].update(logits.argmax(1), truth)
 
     def on_validation_epoch_end(self) -> None:
         for name, matrix in zip(VALIDATION, self.matrices, strict=True):
+            # Collectives of CUDA need the device; those of Gloo take it as well.
+            matrix.counts = sum_over_processes(matrix.counts.to(self.device)).cpu()
             if matrix.counts.any():  # the second set is optional
                 self.log(name, 100 * matrix.mean_iou(), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        config = self.config
+        config = self.config.optimizer
         norms = [
             m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
         ]
@@ -89,7 +127,7 @@ class SegmentationTask(L.LightningModule):
         )
         total = int(self.trainer.estimated_stepping_batches)
         # A short run would end before its warm-up does.
-        warmup = min(config.warmup_iterations, total // 4)
+        warmup = min(config.warmup, total // 4)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: lr_factor(min(step, total), total, warmup)
         )
@@ -97,3 +135,22 @@ class SegmentationTask(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+class _Watched:
+    """A step's loss on its way to the host, and what it came from."""
+
+    def __init__(self, loss: Tensor, titles: Sequence[str]) -> None:
+        self.titles = titles
+        if loss.is_cuda:
+            self._value = torch.empty((), dtype=loss.dtype, pin_memory=True)
+            self._value.copy_(loss.detach(), non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        else:
+            self._value = loss.detach()
+
+    def is_finite(self) -> bool:
+        if self._value.is_pinned():
+            self._arrived.synchronize()
+        return bool(torch.isfinite(self._value))

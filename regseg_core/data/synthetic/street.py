@@ -66,6 +66,10 @@ class SyntheticStreets(Dataset[tuple[Image, Image]]):
     def __len__(self) -> int:
         return self.count
 
+    def title(self, index: int) -> str:
+        """What an error calls that frame."""
+        return f"street {self.first_seed + index}"
+
     def __getitem__(self, index: int) -> tuple[Image, Image]:
         if not 0 <= index < self.count:
             raise IndexError(index)

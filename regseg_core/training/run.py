@@ -1,0 +1,237 @@
+"""One training run: its folder, its checkpoints, and the weights that come out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+
+from regseg_core import zoo
+from regseg_core.device import (
+    choose_device,
+    device_title,
+    has_fast_bfloat16,
+    keep_freed_memory,
+)
+from regseg_core.files import write_bytes
+from regseg_core.labels import LabelSet
+from regseg_core.model import create_model
+from regseg_core.training.checkpoints import AtomicCheckpoints
+from regseg_core.training.config import TrainingConfig
+from regseg_core.training.distributed import SyncNorms
+from regseg_core.training.loaders import SegmentationData
+from regseg_core.training.progress import TrainingBar
+from regseg_core.training.task import SegmentationTask, ema_step
+from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weights
+
+#: Below so many steps a network from scratch has hardly begun to learn.
+FEW_STEPS = 500
+
+#: What may change between two sittings of one run.
+_MAY_CHANGE = frozenset({"epochs", "validate_every", "dataset.workers"})
+
+_PRECISIONS = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
+
+
+def train(
+    config: TrainingConfig, data: str, out: Path, resume: bool = False, command: str = ""
+) -> Path:
+    """Trains a network as `config` says; returns the weights' path.
+
+    `data` is a folder in any layout of `regseg_core.data.layouts`, or `street`. Writes to `out`:
+    `config.yaml`, `last.ckpt` after each epoch and `best.ckpt`, `metrics/` (CSV) and
+    `tensorboard/`, and `weights.safetensors` with their card: of the best epoch on the val split,
+    or of the last where that split is trained on. `resume` goes on from `last.ckpt`.
+
+    Raises DataError for data that do not fit, FileExistsError for a run that would be overwritten,
+    ValueError for a run that cannot be resumed like this, DivergedError for a loss that is no
+    number, and what `load_weights` and `save_weights` raise.
+    """
+    _quiet()
+    keep_freed_memory()
+    torch.set_float32_matmul_precision("high")
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    module = SegmentationData(data, config, out)
+    checkpoint = out / "last.ckpt"
+    if resume:
+        _check_resumable(out, config, module.labels)
+    elif checkpoint.exists():
+        raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
+    task = SegmentationTask(config, module.labels)
+    if config.start_from is not None and not resume:
+        path = zoo.find(config.start_from)
+        fresh = load_weights(task.network, path, strict_classes=False)
+        _say(f"starting from {config.start_from}" + (f", fresh: {', '.join(fresh)}" * bool(fresh)))
+    best, trainer = _trainer(config, out, choose_device("auto"))
+    if trainer.is_global_zero:
+        run = {"data": data, **asdict(config)}
+        write_bytes(out / "config.yaml", dump_config(run).encode())
+    _announce(module, config, trainer)
+    started = time.monotonic()
+    trainer.fit(task, module, ckpt_path=checkpoint if resume else None, weights_only=True)
+    if trainer.is_global_zero:
+        seconds = time.monotonic() - started
+        _save(config, module, out, best, {"command": command, "seconds": seconds})
+    trainer.strategy.barrier()
+    return out / "weights.safetensors"
+
+
+def dump_config(config: dict[str, Any]) -> str:
+    """A configuration as the YAML that `--config` reads."""
+    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in _flat(config).items()}
+    nested: dict[str, Any] = {}
+    for key, value in plain.items():
+        group, _, name = key.rpartition(".")
+        (nested.setdefault(group, {}) if group else nested)[name] = value
+    return yaml.safe_dump(nested, sort_keys=False)
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{name}": inner for name, inner in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _trainer(
+    config: TrainingConfig, out: Path, device: torch.device
+) -> tuple[ModelCheckpoint, L.Trainer]:
+    best = ModelCheckpoint(
+        out, "best", monitor="val_miou", mode="max", enable_version_counter=False
+    )
+    last = ModelCheckpoint(
+        out, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [best, last, TrainingBar(config.batch_size)]
+    if config.optimizer.ema_decay:
+        average = WeightAveraging(multi_avg_fn=partial(ema_step, config.optimizer.ema_decay))
+        callbacks.insert(0, average)
+    precision = config.precision
+    if precision == "auto":
+        fast = "bfloat16" if has_fast_bfloat16() else "float32"
+        precision = "float16" if device.type == "cuda" else fast
+    # torchrun's; without it there is one process.
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    plugins: list[Any] = [AtomicCheckpoints()]
+    if world > 1:
+        plugins.append(SyncNorms())
+    trainer = L.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=local,
+        num_nodes=world // local,
+        strategy=DDPStrategy() if world > 1 else "auto",
+        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+        max_epochs=config.epochs,
+        check_val_every_n_epoch=min(config.validate_every, config.epochs),
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.optimizer.clip_norm,
+        callbacks=callbacks,
+        plugins=plugins,
+        # A resumed run gets the next version_N beside the first one's.
+        logger=[CSVLogger(out, name="metrics"), TensorBoardLogger(out, name="tensorboard")],
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # ours divide the data
+        deterministic="warn" if device.type == "cuda" else True,
+    )
+    return best, trainer
+
+
+def _announce(module: SegmentationData, config: TrainingConfig, trainer: L.Trainer) -> None:
+    steps = (module.images + module.street) // config.batch_size
+    device = trainer.strategy.root_device
+    splits = " + ".join(config.dataset.train)
+    street = f" and {module.street} synthetic ones" if module.street else ""
+    _say(
+        f"training {config.model} on {module.images} images ({splits}){street},"
+        f" scored on {len(module.val_set)} ({config.dataset.val});"
+        f" {len(module.labels)} classes: {', '.join(module.labels.names)}\n"
+        f"{config.epochs} epochs of {steps} steps in {trainer.world_size} process(es) on"
+        f" {device} ({device_title(device)})"
+    )
+    if steps * config.epochs < FEW_STEPS:
+        _say(
+            f"note: {steps * config.epochs} steps are few; more --epochs, or --start_from, give"
+            " better weights"
+        )
+
+
+def _save(
+    config: TrainingConfig,
+    module: SegmentationData,
+    out: Path,
+    best: ModelCheckpoint,
+    about: dict[str, Any],
+) -> None:
+    chosen = out / "last.ckpt" if config.trains_on_val else Path(best.best_model_path)
+    network = create_model(config.model, len(module.labels))
+    load_weights(network, chosen)
+    epoch = read_tensors(chosen)["epoch"] + 1
+    scores = {}
+    if config.trains_on_val:
+        _say(f"keeping epoch {epoch}, the last: {config.dataset.val} is trained on")
+    else:
+        scores["val_miou_while_training"] = round(float(best.best_model_score or 0), 2)
+        miou = scores["val_miou_while_training"]
+        _say(f"best on {config.dataset.val}: epoch {epoch} of {config.epochs}, mIoU {miou}")
+    training = {
+        "command": about["command"],
+        "config": asdict(config),
+        "images": module.images,
+        "epoch": epoch,
+        "hardware": device_title(choose_device("auto")),
+        "minutes_of_last_sitting": round(about["seconds"] / 60, 1),
+    }
+    card = ModelCard(config.model, module.labels, {"training": training, "scores": scores})
+    save_weights(out / "weights.safetensors", network, card)
+
+
+def _check_resumable(out: Path, config: TrainingConfig, labels: LabelSet) -> None:
+    checkpoint = out / "last.ckpt"
+    if not checkpoint.exists():
+        raise FileNotFoundError(f"there is no {checkpoint} to resume from")
+    saved = read_tensors(checkpoint)
+    was = _flat(yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")))
+    now = _flat(yaml.safe_load(dump_config(asdict(config))))
+    changed = [key for key in now if now[key] != was.get(key) and key not in _MAY_CHANGE]
+    if changed:
+        listed = "; ".join(f"{key} was {was.get(key)!r}, is {now[key]!r}" for key in changed)
+        raise ValueError(
+            f"{out} is another run: {listed}; give --config {out / 'config.yaml'}, or another --out"
+        )
+    if saved["hyper_parameters"]["classes"] != list(labels.names):
+        classes = ", ".join(saved["hyper_parameters"]["classes"])
+        raise ValueError(f"{checkpoint} is a run of classes {classes}; give another --out")
+    if saved["epoch"] + 1 >= config.epochs:
+        raise ValueError(
+            f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs"
+        )
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _quiet() -> None:
+    """Leaves out what the library says of itself."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*exists and is not empty", ".*treespec, LeafSpec", ".*does not have many"):
+        warnings.filterwarnings("ignore", message)
