@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
+import numpy as np
 
 from regseg_core.cli import (
     add_segmenter_options,
@@ -15,30 +14,13 @@ from regseg_core.cli import (
     errors_in_one_line,
     make_segmenter,
 )
-from regseg_core.data.camvid import CamVid, DataError
-from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
-from regseg_core.labels import CAMVID
+from regseg_core.data.labelled import DataError
 from regseg_core.files import write_bytes
-from regseg_core.segmenter import Segmenter
-from regseg_core.training.metrics import ConfusionMatrix
-
-#: In place of a folder: frames of the synthetic street that no training draws.
-STREET = "street"
+from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS
+from regseg_core.media import write_image
+from regseg_core.training.scoring import AveragedViews, Scorer, open_scored, single_view
 
 _ABSENT = "does not occur: left out of the mean"
-
-
-def evaluate(segment: Segmenter, pairs: CamVid | SyntheticStreets) -> dict[str, Any]:
-    """Scores of `segment` over all pairs, in percent: see `ConfusionMatrix.scores`.
-
-    Each image is segmented as the node does it; raises DataError for files that do not fit.
-    """
-    matrix = ConfusionMatrix(len(segment.labels))
-    for index in tqdm(range(len(pairs)), unit="image", desc="evaluating"):
-        image, truth = pairs[index]
-        predicted = segment.labels.to_indices(segment(image, encoding="rgb8").labels)
-        matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
-    return {"images": len(pairs), **matrix.scores(segment.labels.names)}
 
 
 def format_scores(scores: dict[str, Any]) -> str:
@@ -57,6 +39,7 @@ def format_scores(scores: dict[str, Any]) -> str:
             rule,
             row("mIoU", scores["mean_iou"]),
             row("pixel accuracy", scores["pixel_accuracy"]),
+            f"{scores['images']} images, {scores['images_per_second']} segmented per second",
         ]
     )
 
@@ -66,24 +49,39 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--data",
         required=True,
-        help=f"folder that holds <split>/ and <split>annot/, or '{STREET}' for the synthetic one",
+        help="folder in a known layout, or 'street' for the synthetic one",
     )
     parser.add_argument("--split", default="val", help="val, train or another")
+    parser.add_argument("--flip", action="store_true", help="also see each image mirrored")
+    parser.add_argument(
+        "--scales", type=float, nargs="+", default=[1.0], help="factors of the size to see it at"
+    )
+    parser.add_argument(
+        "--save-submission", type=Path, help="folder for Cityscapes' official label images"
+    )
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
     with errors_in_one_line():
         segment = make_segmenter(options)
-        if options.data == STREET:
-            if segment.labels.names != CAMVID.names:
-                raise DataError("the synthetic street is labelled with the classes of camvid")
-            pairs: CamVid | SyntheticStreets = SyntheticStreets(50, first_seed=HELD_OUT_SEED)
-        else:
-            pairs = CamVid(options.data, options.split, segment.labels)
-        scores = evaluate(segment, pairs)
+        views = options.flip or options.scales != [1.0]
+        predict = (
+            AveragedViews(segment, options.scales, options.flip) if views else single_view(segment)
+        )
+        if options.save_submission and segment.labels.names != CITYSCAPES.names:
+            raise DataError("a submission is for weights with the classes of cityscapes")
+        images = open_scored(options.data, options.split, segment.labels)
+        scorer = Scorer(predict, images, segment.labels)
+        for scored in scorer:
+            if options.save_submission:
+                ids = np.array(CITYSCAPES_LABEL_IDS.ids, np.uint8)[scored.predicted]
+                write_image(options.save_submission / f"{Path(scored.title).stem}.png", ids)
+        scores = scorer.scores()
         print(format_scores(scores))
         if options.json:
-            where = {"weights": options.weights, "data": options.data, "split": options.split}
+            where = {
+                key: getattr(options, key) for key in ("weights", "data", "split", "scales", "flip")
+            }
             write_bytes(options.json, (json.dumps({**where, **scores}, indent=1) + "\n").encode())
 
 

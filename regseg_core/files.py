@@ -27,3 +27,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def clear_partial(folder: Path) -> None:
+    """Deletes what a killed process was writing into a folder that no other one writes to."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)

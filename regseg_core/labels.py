@@ -223,6 +223,7 @@ CAMVID = _built_in(
     },
 )
 
+
 def _reordered(name: str, base: LabelSet, ids: Iterable[int], names: Iterable[str]) -> LabelSet:
     rows = zip(ids, names, strict=True)
     return LabelSet(

@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from regseg_core.labels import LabelSet
 from regseg_core.files import write_bytes
+from regseg_core.labels import LabelSet
 from regseg_core.model import IMAGENET_MEAN, IMAGENET_STD, RegSeg, create_model
 
 #: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel.

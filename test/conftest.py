@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,11 @@ def street() -> npt.NDArray[np.uint8]:
     from regseg_core.data.synthetic import SyntheticStreet
 
     return SyntheticStreet().frame(0.0)[0]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

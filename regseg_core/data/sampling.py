@@ -48,6 +48,7 @@ class EpochSampler(Sampler[Draw]):
         self.pool, self.extra = pool, extra
         self.rank, self.world = rank, world
         self.epoch = 0
+        self.steps = (images + extra) // batch
         by_class: Sequence[npt.NDArray[np.int32]] = ()
         if uniform and centroids is not None:
             by_class = [centroids[centroids[:, 1] == c] for c in np.unique(centroids[:, 1])]
@@ -57,10 +58,6 @@ class EpochSampler(Sampler[Draw]):
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
         self.epoch = epoch
-
-    @property
-    def steps(self) -> int:
-        return (self.images + self.extra) // self.batch
 
     def __len__(self) -> int:
         return self.steps * self.batch // self.world

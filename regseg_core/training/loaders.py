@@ -103,6 +103,11 @@ class SegmentationData(L.LightningDataModule):
                 " give a smaller --batch_size"
             )
 
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return (self.images + self.street) // self.config.batch_size
+
     def prepare_data(self) -> None:
         self.survey()
 
@@ -120,12 +125,14 @@ class SegmentationData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Example]:
         """Batches of this process's share of each epoch."""
         config = self.config
-        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        if config.batch_size % world:
-            raise ValueError(f"batch_size {config.batch_size} is not a multiple of {world} processes")
-        streets = SyntheticStreets(
-            _STREETS, config.augment.crop_width, config.augment.crop_height
+        world, rank = (
+            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         )
+        if config.batch_size % world:
+            raise ValueError(
+                f"batch_size {config.batch_size} is not a multiple of {world} processes"
+            )
+        streets = SyntheticStreets(_STREETS, config.augment.crop_width, config.augment.crop_height)
         examples = ConcatDataset([WithTitles(part) for part in [*self.train_sets, streets]])
         sampler = EpochSampler(
             self.images,
@@ -138,6 +145,9 @@ class SegmentationData(L.LightningDataModule):
             rank=rank,
             world=world,
         )
+        if self.trainer is not None:
+            # Lightning does so before each epoch, but in a resumed run after loaders have begun.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return DataLoader(
             Augmented(examples, config.augment),
             batch_size=config.batch_size // world,
@@ -150,7 +160,9 @@ class SegmentationData(L.LightningDataModule):
         sets: list[Titled] = [self.val_set]
         if self.street and isinstance(self.val_set, LabelledImages):
             sets.append(SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED))
-        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        world, rank = (
+            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        )
         return [
             DataLoader(
                 Subset(WithTitles(images), range(rank, len(images), world)),
@@ -169,8 +181,8 @@ def _workers(config: TrainingConfig, batch: int) -> dict[str, Any]:
     shared = Path("/dev/shm")
     if shared.is_dir() and (free := shutil.disk_usage(shared).free) < need:
         raise OSError(
-            f"{count} loader processes need {need >> 20} MiB of shared memory and /dev/shm has"
-            f" {free >> 20} free: give --dataset.workers 0, or more of it (docker run --shm-size 1g)"
+            f"{count} loader processes need {need >> 20} MiB of shared memory and /dev/shm"
+            f" has {free >> 20} free: give --dataset.workers 0, or docker run --shm-size 1g"
         )
     return {
         "num_workers": count,

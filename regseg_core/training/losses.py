@@ -1,4 +1,4 @@
-"""Losses over pixels. None of them waits for the device, and none is NaN where nothing is labelled."""
+"""Losses over pixels: none waits for the device, none is NaN where nothing is labelled."""
 
 from __future__ import annotations
 

@@ -22,12 +22,23 @@ class TrainingBar(TQDMProgressBar):
         super().on_train_start(trainer, pl_module)
         self._started, self._first_step = time.monotonic(), trainer.global_step
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Ends the bar's line, so that the error gets its own."""
+        self.disable()
+        if self._train_progress_bar is not None:
+            self._train_progress_bar.close()
+
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         items: dict[str, Any] = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         items.pop("loss_epoch", None)
+        items = {"loss" if name == "loss_step" else name: item for name, item in items.items()}
+        if "lr" in items:
+            items["lr"] = f"{items['lr']:.1e}"
         steps = trainer.global_step - self._first_step
         seconds = time.monotonic() - self._started
         if steps and seconds:

@@ -1,27 +1,88 @@
-"""Plots of a training run."""
+"""Pictures of a training run: how it went, what it confuses, where it is right and wrong."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from regseg_core.arrays import Image
+from regseg_core.drawing import sheet
+from regseg_core.figures import save_figure
+from regseg_core.labels import IGNORE_INDEX, LabelSet
+from regseg_core.media import write_image
+from regseg_core.segmenter import Segmenter
+from regseg_core.training.metrics import ConfusionMatrix
+from regseg_core.training.scoring import Scored, Scorer, open_scored, single_view
+
+#: So many of the best and of the worst images are shown.
+_SHOWN = 8
 
 
-def plot_curves(tables: Sequence[Path], image: Path) -> None:
-    """Draws loss and validation mIoU over the epochs of a run's metrics, one CSV per sitting."""
+def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[Path]:
+    """Scores `segment` on a split and draws everything into `run/report/`; returns the pictures.
+
+    Raises DataError for data that do not fit, and FileError.
+    """
+    folder = run / "report"
+    pictures = [save_figure(folder / "curves.png", draw_curves(read_metrics(run)))]
+    scorer = Scorer(single_view(segment), open_scored(data, split, segment.labels), segment.labels)
+    ranked: list[tuple[float, int]] = []
+    for place, scored in enumerate(scorer):
+        own = ConfusionMatrix(len(segment.labels))
+        own.update(torch.from_numpy(scored.predicted), torch.from_numpy(scored.truth))
+        if not math.isnan(own.mean_iou()):
+            ranked.append((own.mean_iou(), place))
+    ranked.sort(reverse=True)
+    pictures.append(save_figure(folder / "iou.png", draw_iou(scorer.matrix, segment.labels)))
+    pictures.append(
+        save_figure(folder / "confusion.png", draw_confusion(scorer.matrix, segment.labels))
+    )
+    for name, chosen in (("best", ranked[:_SHOWN]), ("worst", ranked[::-1][:_SHOWN])):
+        rows = []
+        for _, place in chosen:
+            image, truth = scorer.images[place]
+            predicted = scorer.predict(image)
+            title = scorer.images.title(place)
+            rows.append(_panels(Scored(title, image, truth, predicted), segment.labels))
+        if rows:
+            titles = ("image", "label", "prediction", "error: red")
+            write_image(folder / f"{name}.png", sheet(rows, titles, segment.labels.classes))
+            pictures.append(folder / f"{name}.png")
+    return pictures
+
+
+def read_metrics(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics over all sittings, one CSV each.
+
+    What a later sitting did again replaces what an earlier one did.
+    """
     rows: list[dict[str, str]] = []
-    for table in tables:
+    tables = run.glob("metrics/version_*/metrics.csv")
+    for table in sorted(tables, key=lambda path: int(path.parent.name.partition("_")[2])):
         with table.open(newline="") as file:
-            rows.extend(csv.DictReader(file))
+            sitting = list(csv.DictReader(file))
+        if sitting:
+            first = min(int(row["step"]) for row in sitting)
+            rows = [row for row in rows if int(row["step"]) < first] + sitting
+    return rows
+
+
+def draw_curves(rows: Sequence[dict[str, str]]) -> Figure:
+    """Loss and validation mIoU over the epochs, from `read_metrics`."""
 
     def series(name: str) -> tuple[list[int], list[float]]:
-        found = [(int(row["epoch"]), float(row[name])) for row in rows if row.get(name)]
+        found = [(int(row["epoch"]) + 1, float(row[name])) for row in rows if row.get(name)]
         return [epoch for epoch, _ in found], [value for _, value in found]
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    left.plot(*series("loss_epoch"))
+    left.plot(*series("loss_epoch"), marker=".")
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     for name, title in (("val_miou", "val"), ("street_miou", "synthetic street")):
         epochs, values = series(name)
@@ -31,5 +92,51 @@ def plot_curves(tables: Sequence[Path], image: Path) -> None:
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(image, dpi=120)
-    plt.close(figure)
+    return figure
+
+
+def draw_iou(matrix: ConfusionMatrix, labels: LabelSet) -> Figure:
+    """A bar for each class's IoU, best first; classes that do not occur are left out."""
+    values = zip(matrix.iou(), labels.classes, strict=True)
+    known = [(value, entry) for value, entry in values if not math.isnan(value)]
+    known.sort(key=lambda pair: pair[0])
+    figure, axes = plt.subplots(figsize=(7, 0.35 * len(known) + 1.5), layout="constrained")
+    colors = [tuple(part / 255 for part in entry.color) for _, entry in known]
+    bars = axes.barh(
+        [entry.name for _, entry in known],
+        [100 * value for value, _ in known],
+        color=colors,
+        edgecolor="gray",
+    )
+    axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.set(xlabel="IoU (%)", xlim=(0, 108), title=f"mIoU {100 * matrix.mean_iou():.1f} %")
+    return figure
+
+
+def draw_confusion(matrix: ConfusionMatrix, labels: LabelSet) -> Figure:
+    """Which share of each class's pixels (rows) was taken for which class (columns)."""
+    counts = matrix.counts.double().numpy()
+    shares = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
+    size = 0.55 * len(labels) + 2
+    figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    places = range(len(labels))
+    axes.set_xticks(places, labels.names, rotation=60, ha="right")
+    axes.set_yticks(places, labels.names)
+    axes.set(xlabel="predicted", ylabel="true", title="share of a class's pixels, %")
+    for row in places:
+        for column in places:
+            share = shares[row, column]
+            if share >= 0.5:
+                ink = "white" if share > 50 else "black"
+                axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=ink)
+    return figure
+
+
+def _panels(scored: Scored, labels: LabelSet) -> list[Image]:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(labels)] = [entry.color for entry in labels.classes]
+    counted = scored.truth != IGNORE_INDEX
+    error = scored.image // 3
+    error[(scored.predicted != scored.truth) & counted] = (255, 40, 40)
+    return [scored.image, palette[scored.truth], palette[scored.predicted], error]

@@ -20,18 +20,19 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg_core import zoo
+from regseg_core.data.labelled import DataError
 from regseg_core.device import (
     choose_device,
     device_title,
     has_fast_bfloat16,
     keep_freed_memory,
 )
-from regseg_core.files import write_bytes
+from regseg_core.files import clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.training.checkpoints import AtomicCheckpoints
 from regseg_core.training.config import TrainingConfig
-from regseg_core.training.distributed import SyncNorms
+from regseg_core.training.distributed import SyncNormsOnCpu
 from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.progress import TrainingBar
 from regseg_core.training.task import SegmentationTask, ema_step
@@ -70,18 +71,22 @@ def train(
         _check_resumable(out, config, module.labels)
     elif checkpoint.exists():
         raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
-    task = SegmentationTask(config, module.labels)
+    task = SegmentationTask(config, module.labels, module.steps * config.epochs)
     if config.start_from is not None and not resume:
         path = zoo.find(config.start_from)
         fresh = load_weights(task.network, path, strict_classes=False)
         _say(f"starting from {config.start_from}" + (f", fresh: {', '.join(fresh)}" * bool(fresh)))
     best, trainer = _trainer(config, out, choose_device("auto"))
     if trainer.is_global_zero:
+        clear_partial(out)
         run = {"data": data, **asdict(config)}
         write_bytes(out / "config.yaml", dump_config(run).encode())
     _announce(module, config, trainer)
     started = time.monotonic()
-    trainer.fit(task, module, ckpt_path=checkpoint if resume else None, weights_only=True)
+    try:
+        trainer.fit(task, module, ckpt_path=checkpoint if resume else None, weights_only=True)
+    except DataError as error:
+        raise DataError(_without_traceback(str(error))) from error
     if trainer.is_global_zero:
         seconds = time.monotonic() - started
         _save(config, module, out, best, {"command": command, "seconds": seconds})
@@ -130,13 +135,14 @@ def _trainer(
     world = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
     plugins: list[Any] = [AtomicCheckpoints()]
-    if world > 1:
-        plugins.append(SyncNorms())
+    if world > 1 and device.type == "cpu":
+        plugins.append(SyncNormsOnCpu())
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=local,
         num_nodes=world // local,
         strategy=DDPStrategy() if world > 1 else "auto",
+        sync_batchnorm=world > 1 and device.type != "cpu",
         precision=_PRECISIONS[precision],  # type: ignore[arg-type]
         max_epochs=config.epochs,
         check_val_every_n_epoch=min(config.validate_every, config.epochs),
@@ -155,7 +161,6 @@ def _trainer(
 
 
 def _announce(module: SegmentationData, config: TrainingConfig, trainer: L.Trainer) -> None:
-    steps = (module.images + module.street) // config.batch_size
     device = trainer.strategy.root_device
     splits = " + ".join(config.dataset.train)
     street = f" and {module.street} synthetic ones" if module.street else ""
@@ -163,14 +168,11 @@ def _announce(module: SegmentationData, config: TrainingConfig, trainer: L.Train
         f"training {config.model} on {module.images} images ({splits}){street},"
         f" scored on {len(module.val_set)} ({config.dataset.val});"
         f" {len(module.labels)} classes: {', '.join(module.labels.names)}\n"
-        f"{config.epochs} epochs of {steps} steps in {trainer.world_size} process(es) on"
+        f"{config.epochs} epochs of {module.steps} steps in {trainer.world_size} process(es) on"
         f" {device} ({device_title(device)})"
     )
-    if steps * config.epochs < FEW_STEPS:
-        _say(
-            f"note: {steps * config.epochs} steps are few; more --epochs, or --start_from, give"
-            " better weights"
-        )
+    if (steps := module.steps * config.epochs) < FEW_STEPS:
+        _say(f"note: {steps} steps are few; more --epochs, or --start_from, give better weights")
 
 
 def _save(
@@ -201,6 +203,13 @@ def _save(
     }
     card = ModelCard(config.model, module.labels, {"training": training, "scores": scores})
     save_weights(out / "weights.safetensors", network, card)
+
+
+def _without_traceback(message: str) -> str:
+    """What is wrong, from an error that a loader process has sent along with its traceback."""
+    if not message.startswith("Caught "):
+        return message
+    return message.strip().splitlines()[-1].partition(": ")[2]
 
 
 def _check_resumable(out: Path, config: TrainingConfig, labels: LabelSet) -> None:

@@ -15,7 +15,7 @@ from regseg_core.graph import Normalize
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.training.config import TrainingConfig, lr_factor
-from regseg_core.training.distributed import sum_over_processes
+from regseg_core.training.distributed import mean_over_processes, sum_over_processes
 from regseg_core.training.losses import PixelLoss, class_weights
 from regseg_core.training.metrics import ConfusionMatrix
 
@@ -44,13 +44,13 @@ def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: 
 
 
 class SegmentationTask(L.LightningModule):
-    """Trains a network on batches of labelled images."""
+    """Trains a network on batches of labelled images, for `steps` steps in all."""
 
-    def __init__(self, config: TrainingConfig, labels: LabelSet) -> None:
+    def __init__(self, config: TrainingConfig, labels: LabelSet, steps: int) -> None:
         super().__init__()
         # In the checkpoint, for who resumes it.
         self.save_hyperparameters({"model": config.model, "classes": list(labels.names)})
-        self.config = config
+        self.config, self.steps = config, steps
         self.normalize = Normalize()
         self.network = create_model(config.model, len(labels)).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
@@ -74,7 +74,8 @@ class SegmentationTask(L.LightningModule):
         logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
         loss: Tensor = self.loss(logits, truth)
         self._last_loss = _Watched(loss, titles)
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
+        shown = mean_over_processes(loss.detach())
+        self.log("loss", shown, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
@@ -125,7 +126,8 @@ class SegmentationTask(L.LightningModule):
             lr=config.lr,
             momentum=config.momentum,
         )
-        total = int(self.trainer.estimated_stepping_batches)
+        # Not the trainer's estimate: it opens the loaders before a resumed run knows its epoch.
+        total = self.steps
         # A short run would end before its warm-up does.
         warmup = min(config.warmup, total // 4)
         scheduler = torch.optim.lr_scheduler.LambdaLR(

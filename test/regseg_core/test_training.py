@@ -6,9 +6,12 @@ import json
 import time
 from pathlib import Path
 
+import layouts
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from torch.nn import functional as F
 
 from regseg_core import Segmenter
@@ -19,25 +22,27 @@ from regseg_core.train import main
 from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.task import SegmentationTask, ema_step
 
+#: A run that takes seconds.
+QUICK = (
+    "--batch_size 8 --dataset.workers 0 --validate_every 1"
+    " --augment.crop_height 64 --augment.crop_width 64"
+)
+
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight synthetic images as train and val, in CamVid's layout."""
-    root = tmp_path_factory.mktemp("eight")
-    for number, (image, label) in enumerate(SyntheticStreets(8, 160, 120)[i] for i in range(8)):
-        for split in ("train", "val"):
-            write_image(root / split / f"{number}.png", image)
-            write_image(root / f"{split}annot" / f"{number}.png", label)
-    return root
+    return layouts.camvid(tmp_path_factory.mktemp("eight"), 8)
 
 
 def test_eight_images_are_learnt_in_under_a_minute(eight: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     began = time.process_time()
     main(
-        f"--data {eight} --out {out} --epochs 140 --batch-size 8 --workers 0 --lr 0.1"
-        " --crop-height 120 --crop-width 160 --short-side-min 120 --short-side-max 120"
-        " --warmup-iterations 10 --ema-decay 0.9 --validate-every 70".split()
+        f"--data {eight} --out {out} --epochs 140 --batch_size 8 --dataset.workers 0"
+        " --augment.crop_height 120 --augment.crop_width 160"
+        " --augment.short_side_min 120 --augment.short_side_max 120"
+        " --optimizer.lr 0.1 --optimizer.warmup 10 --optimizer.ema_decay 0.9"
+        " --validate_every 70".split()
     )
     seconds = time.process_time() - began
     segment = Segmenter(out / "weights.safetensors")
@@ -52,9 +57,10 @@ def test_eight_images_are_learnt_in_under_a_minute(eight: Path, tmp_path: Path) 
     card = json.loads((out / "weights.json").read_text())
     assert card["training"]["config"]["epochs"] == 140
     assert card["scores"]["val_miou_while_training"] > 40
-    assert {"best.ckpt", "last.ckpt", "metrics", "curves.png"} <= {
+    assert {"best.ckpt", "last.ckpt", "metrics", "tensorboard", "config.yaml", "survey.npz"} <= {
         path.name for path in out.iterdir()
     }
+    assert list(out.glob("tensorboard/version_0/events.out.tfevents.*"))
 
 
 def test_schedule_is_the_papers() -> None:
@@ -68,8 +74,7 @@ def test_schedule_is_the_papers() -> None:
 
 
 def test_normalisation_is_not_decayed() -> None:
-    task = SegmentationTask(TrainingConfig(), CAMVID)
-    task.trainer = type("Trainer", (), {"estimated_stepping_batches": 10})()  # type: ignore[assignment]
+    task = SegmentationTask(TrainingConfig(), CAMVID, steps=10)
     decayed, undecayed = task.configure_optimizers()["optimizer"].param_groups
     names = {id(p): name for name, p in task.network.named_parameters()}
     kept = {names[id(p)] for p in undecayed["params"]}
@@ -89,72 +94,181 @@ def test_the_average_follows_early_and_keeps_late() -> None:
 
 def test_ignored_pixels_do_not_count() -> None:
     torch.manual_seed(0)
-    task = SegmentationTask(TrainingConfig(), CAMVID).eval()
+    task = SegmentationTask(TrainingConfig(), CAMVID, steps=10).eval()
     task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
     images = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
     truth = torch.full((1, 32, 32), 255, dtype=torch.uint8)
-    assert task.training_step((images, truth), 0).item() == 0, "nothing to learn is no NaN"
+    nothing = task.training_step((images, truth, ["a"]), 0)
+    assert nothing.item() == 0, "nothing to learn is no NaN"
 
     truth[0, :16] = 3
     logits = task.network(task.normalize(images.permute(0, 3, 1, 2)))
     expected = F.cross_entropy(logits[:, :, :16], truth[:, :16].long())
-    torch.testing.assert_close(task.training_step((images, truth), 0), expected)
+    torch.testing.assert_close(task.training_step((images, truth, ["a"]), 0), expected)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("--batch-size 12", "8 training images do not fill a batch of 12"),
-        ("--model nope --batch-size 8", "no model is named 'nope'"),
-        ("--short-side-min 90 --short-side-max 50", "short_side_min 90 must be"),
-        ("--epochs 0", "epochs must be at least 1"),
-        ("--synthetic 8 --labels cityscapes --batch-size 8", "ids|labelled with the classes"),
-        ("--resume --batch-size 8", "no .*last.ckpt to resume from"),
+        ("--batch_size 12", "8 training images do not fill a batch of 12"),
+        ("--model nope --batch_size 8", "no model is named 'nope'"),
+        ("--dataset.street 8 --dataset.labels cityscapes --batch_size 8", "classes of camvid"),
+        ("--dataset.val test --batch_size 8", "holds no split 'test'"),
+        ("--resume --batch_size 8", "no .*last.ckpt to resume from"),
+        ("--start_from nothing --batch_size 8", "no weights"),
     ],
 )
-def test_wrong_settings_end_with_one_line(
+def test_what_cannot_be_trained_ends_with_one_line(
     arguments: str, reason: str, eight: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit, match=f"error: .*({reason})"):
         main(f"--data {eight} --out {tmp_path / 'run'} {arguments}".split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--epohcs 3", "there is no field 'epohcs'; did you mean 'epochs'?"),
+        ("--lr 3", "there is no field 'lr'; did you mean 'optimizer.lr'?"),
+        ("--batch-size 3", "there is no field 'batch-size'; did you mean 'batch_size'?"),
+        ("--augment.flip no", "there is no field 'augment.flip'"),
+        ("--epochs many", "field \"epochs\": Expected a <class 'int'>. Got value: many"),
+        ("--loss.kind mse", "Expected a typing.Literal['cross-entropy', 'bootstrapped']"),
+        ("--epochs 0", "epochs must be at least 1"),
+        ("--loss.hardest 2", "loss.hardest must be from 0 to 1"),
+        ("--augment.short_side_min 90 --augment.short_side_max 50", "short_side_min 90 must be"),
+        ("--config none.yaml", "File does not exist"),
+        ("", "give --data"),
+    ],
+)
+def test_wrong_fields_end_with_one_line(
+    arguments: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments.split())
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and reason in line
+
+
+def test_a_wrong_field_in_a_file_is_refused_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text("optimzer:\n  lr: 1\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--config", str(tmp_path / "c.yaml"), "--data", "street"])
+    assert "there is no field 'optimzer.lr'; did you mean 'optimizer.lr'?" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "config" / "train").glob("*.yaml")))
+def test_presets_can_be_read_and_printed(preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--config", str(preset), "--seed", "7", "--print-config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    stored = yaml.safe_load(preset.read_text())
+    assert printed["seed"] == 7
+    for key, value in stored.items():
+        if isinstance(value, dict):
+            assert {name: printed[key][name] for name in value} == value
+        else:
+            assert printed[key] == value
+
+
+def test_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for part in ("--optimizer.lr LR learning rate", "rows of a training crop, pixels", "nats"):
+        assert part in text
+
+
 def test_a_run_is_resumed_and_says_when_it_cannot_be(
     eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = (
-        f"--data {eight} --out {tmp_path / 'run'} --batch-size 8 --workers 0 --validate-every 1"
-        " --crop-height 64 --crop-width 64"
-    )
-    main(f"{run} --epochs 1 --start-from regseg48-camvid".split())
-    main(f"{run} --epochs 3 --resume".split())
+    run = f"--data {eight} --out {tmp_path / 'run'} {QUICK}"
+    main(f"{run} --epochs 1 --start_from regseg48-camvid".split())
+    again = f"--config {tmp_path / 'run' / 'config.yaml'} --out {tmp_path / 'run'} --resume"
+    main(f"{again} --epochs 3".split())
     assert "best on val: epoch" in capsys.readouterr().out
     tables = [path.read_text() for path in tmp_path.glob("run/metrics/*/metrics.csv")]
     assert len(tables) == 2, "the first sitting's metrics are kept"
     with pytest.raises(SystemExit, match="has had its 3 epochs; give more --epochs"):
-        main(f"{run} --epochs 3 --resume".split())
-    with pytest.raises(SystemExit, match="is a run of regseg48 with classes sky"):
-        main(f"{run} --epochs 5 --resume --model regseg53".split())
+        main(f"{again} --epochs 3".split())
+    with pytest.raises(SystemExit, match="another run: model was 'regseg48', is 'regseg53'"):
+        main(f"{again} --epochs 5 --model regseg53".split())
+
+
+def test_the_last_epoch_is_kept_where_val_is_trained_on(
+    eight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = f"--data {eight} --out {tmp_path} {QUICK} --dataset.train [train,val] --epochs 2"
+    main(run.split())
+    assert "keeping epoch 2, the last: val is trained on" in capsys.readouterr().out
+    card = json.loads((tmp_path / "weights.json").read_text())
+    assert card["training"]["images"] == 16 and card["scores"] == {}
+
+
+def test_the_same_seed_gives_the_same_curve(eight: Path, tmp_path: Path) -> None:
+    def losses(name: str, seed: int, workers: int) -> list[float]:
+        out = tmp_path / name
+        arguments = f"--data {eight} --out {out} {QUICK} --epochs 2 --seed {seed}"
+        main([*arguments.split(), "--dataset.workers", str(workers)])
+        return losses_of(out)
+
+    first = losses("a", 3, workers=0)
+    assert losses("b", 3, workers=2) == first, "on any number of loader processes"
+    assert losses("c", 4, workers=0) != first
+
+
+def losses_of(run: Path) -> list[float]:
+    """The loss of each step of a run's sittings."""
+    from regseg_core.training.report import read_metrics
+
+    return [float(row["loss_step"]) for row in read_metrics(run) if row.get("loss_step")]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(
+    eight: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=r"error: the loss of step \d+ is no number; .*train/\d"):
+        main(f"--data {eight} --out {tmp_path} {QUICK} --epochs 9 --optimizer.lr 1e30".split())
+
+
+def test_class_weights_come_from_the_labels(eight: Path, tmp_path: Path) -> None:
+    plain = f"--data {eight} {QUICK} --epochs 1 --out {tmp_path}"
+    main(f"{plain}/plain".split())
+    main(f"{plain}/weighted --loss.class_weights true".split())
+    assert losses_of(tmp_path / "plain") != losses_of(tmp_path / "weighted")
+
+
+def test_cityscapes_trains_with_class_uniform_sampling(tmp_path: Path) -> None:
+    root = layouts.cityscapes(tmp_path / "data", 4)
+    main(
+        f"--data {root} --out {tmp_path / 'run'} {QUICK} --batch_size 2 --epochs 1"
+        " --dataset.class_uniform 0.5 --dataset.tile 64 --loss.kind bootstrapped".split()
+    )
+    assert Segmenter(tmp_path / "run" / "weights.safetensors").labels.name == "cityscapes"
 
 
 def test_bad_labels_are_found_before_training(tmp_path: Path) -> None:
-    image, label = SyntheticStreets(1, 64, 48)[0]
-    for split in ("train", "val"):
-        write_image(tmp_path / split / "a.png", image)
-        write_image(tmp_path / f"{split}annot" / "a.png", label)
-    write_image(tmp_path / "valannot" / "a.png", np.full_like(label, 77))
-    with pytest.raises(SystemExit, match=r"error: .*valannot/a\.png: ids \[77\]"):
-        main(f"--data {tmp_path} --out {tmp_path / 'run'} --batch-size 1".split())
-    assert not (tmp_path / "run").exists()
+    layouts.camvid(tmp_path, 1)
+    write_image(tmp_path / "valannot" / "0.png", np.full((120, 160), 77, np.uint8))
+    with pytest.raises(SystemExit, match=r"error: .*\n.*\n.*valannot/0\.png: ids \[77\]"):
+        main(f"--data {tmp_path} --out {tmp_path / 'run'} --batch_size 1".split())
+    assert not (tmp_path / "run" / "last.ckpt").exists()
 
 
 def test_a_run_is_not_overwritten(eight: Path, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("precious")
     with pytest.raises(SystemExit, match="holds a run; give --resume"):
-        main(f"--data {eight} --out {tmp_path} --batch-size 8".split())
+        main(f"--data {eight} --out {tmp_path} --batch_size 8".split())
     assert (tmp_path / "last.ckpt").read_text() == "precious"
 
 
-def test_missing_data_ends_with_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: .*train is not a folder"):
-        main(["--data", str(tmp_path), "--out", str(tmp_path / "run")])
+def test_too_little_shared_memory_is_said(eight: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"error: 2 loader processes need \d+ MiB of shared"):
+        main(
+            f"--data {eight} --out {tmp_path} --batch_size 8 --dataset.workers 2"
+            " --augment.crop_height 30000 --augment.crop_width 30000".split()
+        )

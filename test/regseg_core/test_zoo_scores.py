@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from regseg_core import Segmenter
-from regseg_core.data.camvid import CamVid
+from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreet, SyntheticStreets
-from regseg_core.evaluate import evaluate
 from regseg_core.training.metrics import ConfusionMatrix
+from regseg_core.training.scoring import evaluate, single_view
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,16 @@ def segment() -> Segmenter:
 
 
 def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
-    scores = evaluate(segment, CamVid(camvid, "val", segment.labels))
+    scores = evaluate(
+        single_view(segment), open_images(camvid, "val", segment.labels), segment.labels
+    )
     assert scores["images"] == 101
     assert scores["mean_iou"] >= 60
 
 
 def test_streets_never_trained_on_are_segmented(segment: Segmenter) -> None:
-    assert evaluate(segment, SyntheticStreets(20, first_seed=HELD_OUT_SEED))["mean_iou"] >= 80
+    streets = SyntheticStreets(20, first_seed=HELD_OUT_SEED)
+    assert evaluate(single_view(segment), streets, segment.labels)["mean_iou"] >= 80
 
 
 def test_the_demo_street_is_segmented(segment: Segmenter) -> None:

@@ -2,62 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-from regseg_core.data.camvid import CamVid, DataError
-from regseg_core.data.sampling import MixedSampler
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
 from regseg_core.data.transforms import MEAN_COLOR, RandomCrop, random_augment, random_flip
-from regseg_core.labels import CAMVID
-
-
-def write(folder: Path, name: str, pixels: np.ndarray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / name), pixels)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    for name in ("a", "b"):
-        write(tmp_path / "train", f"{name}.jpg", np.full((8, 10, 3), (255, 0, 0), np.uint8))
-        write(tmp_path / "trainannot", f"{name}.png", np.full((8, 10), 11, np.uint8))
-    return tmp_path
-
-
-def test_pairs_are_rgb_and_class_indices(small: Path) -> None:
-    pairs = CamVid(small, "train", CAMVID)
-    image, label = pairs[0]
-    assert len(pairs) == 2
-    assert image.shape == (8, 10, 3) and image[0, 0, 2] > 240 > 10 > image[0, 0, 0]
-    assert (label == 255).all()
-
-
-def test_the_shared_set(camvid: Path) -> None:
-    assert (len(CamVid(camvid, "train", CAMVID)), len(CamVid(camvid, "val", CAMVID))) == (367, 101)
-    image, label = CamVid(camvid, "val", CAMVID)[0]
-    assert image.shape == (360, 480, 3)
-    assert label.shape == (360, 480) and set(np.unique(label)) <= {*range(11), 255}
-
-
-def test_broken_sets_are_explained(small: Path) -> None:
-    with pytest.raises(DataError, match="not a folder"):
-        CamVid(small, "test", CAMVID)
-    write(small / "train", "c.jpg", np.zeros((8, 10, 3), np.uint8))
-    with pytest.raises(DataError, match=r"1 files lack .*c \(label\)"):
-        CamVid(small, "train", CAMVID)
-    write(small / "trainannot", "c.png", np.zeros((8, 9), np.uint8))
-    with pytest.raises(DataError, match="9 x 8 and its image 10 x 8"):
-        CamVid(small, "train", CAMVID)[2]
-    write(small / "trainannot", "c.png", np.full((8, 10), 99, np.uint8))
-    with pytest.raises(DataError, match=r"c\.png: ids \[99\]"):
-        CamVid(small, "train", CAMVID)[2]
-    (small / "train" / "c.jpg").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"c\.jpg is not a readable image"):
-        CamVid(small, "train", CAMVID)[2]
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 80)])
@@ -76,6 +26,37 @@ def test_crops_have_one_size_and_move_image_and_label_alike(size: tuple[int, int
         agree = (out[..., 0] > 100) == (out_label == 1)
         assert agree[~ignored].mean() > 0.9
     assert 0 < padded < 30
+
+
+def test_a_crop_shows_what_resizing_the_whole_image_would() -> None:
+    image, label = SyntheticStreet(320, 240).frame(1.0)
+    for seed in range(12):
+        crop = RandomCrop(100, 140, short_side=(150, 400))
+        out, out_label = crop(image, label, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        scale = int(rng.integers(150, 401)) / 240
+        size = round(320 * scale), round(240 * scale)
+        top = int(rng.integers(0, size[1] - 100 + 1))
+        left = int(rng.integers(0, size[0] - 140 + 1))
+        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        whole = cv2.resize(image, size, interpolation=smooth)[top : top + 100, left : left + 140]
+        whole_label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        assert np.abs(out.astype(int) - whole).mean() < 4, "less than a pixel apart"
+        same = out_label == whole_label[top : top + 100, left : left + 140]
+        assert same.mean() > 0.95
+
+
+def test_a_crop_is_centred_on_a_place_as_far_as_the_image_reaches() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    label = np.zeros((200, 300), np.uint8)
+    label[118:123, 148:153] = 1
+    crop = RandomCrop(60, 80, short_side=(150, 300))
+    for seed in range(10):
+        _, out = crop(image, label, np.random.default_rng(seed), centre=(120, 150))
+        rows, columns = np.nonzero(out == 1)
+        assert abs(rows.mean() - 30) < 2 and abs(columns.mean() - 40) < 2
+    _, out = crop(image, label, np.random.default_rng(0), centre=(0, 299))
+    assert (out == 255).sum() == 0, "a corner is inside the image"
 
 
 def test_flips_come_half_of_the_time() -> None:
@@ -122,12 +103,3 @@ def test_streets_differ() -> None:
     assert not np.array_equal(streets[0][1], streets[1][1])
     with pytest.raises(IndexError):
         streets[3]
-
-
-def test_an_epoch_holds_every_image_and_some_of_the_pool() -> None:
-    sampler = MixedSampler(whole=10, pool=50, extra=4)
-    first, second = list(sampler), list(sampler)
-    assert len(first) == len(sampler) == 14
-    assert sorted(i for i in first if i < 10) == list(range(10))
-    assert len({i for i in first if 10 <= i < 60}) == 4
-    assert first != second

@@ -1,0 +1,1 @@
+"""Measurements: each compares something of ours with a named baseline in the same run."""

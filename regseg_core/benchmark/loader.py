@@ -1,0 +1,176 @@
+"""How fast training images come: against what training consumes, and against a plain pipeline."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
+from regseg_core.data.sampling import Draw
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.transforms import MEAN_COLOR, random_augment
+from regseg_core.device import choose_device, device_title, has_fast_bfloat16, keep_freed_memory
+from regseg_core.figures import draw_bars, save_figure
+from regseg_core.files import write_bytes
+from regseg_core.labels import CAMVID, CITYSCAPES_LABEL_IDS, IGNORE_INDEX
+from regseg_core.media import write_image
+from regseg_core.training.config import AugmentConfig, TrainingConfig
+from regseg_core.training.loaders import Augmented, Example, WithTitles
+from regseg_core.training.task import SegmentationTask
+
+CAMVID480 = AugmentConfig()
+CITYSCAPES = AugmentConfig(768, 768, 400, 1600)
+
+#: Different images, and how many a measurement reads.
+_FILES, _READ = 12, 48
+
+
+def run(rounds: int, workers: int, out: Path | None) -> dict[str, float]:
+    """Measures, prints medians and ratios, and writes JSON and a plot if `out` is given.
+
+    Returns images per second by name.
+    """
+    cv2.setNumThreads(0)
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        small = _camvid480(Path(folder) / "small")
+        large = _cityscapes(Path(folder) / "large")
+        measurements: dict[str, Callable[[], float]] = {
+            "camvid480 loader": lambda: _rate(_ours(small, CAMVID480), workers),
+            "camvid480 training": _training_rate,
+            "1024 x 2048 loader": lambda: _rate(_ours(large, CITYSCAPES), workers),
+            "1024 x 2048 plain PIL": lambda: _rate(PlainPil(large, CITYSCAPES), workers),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in measurements}
+        for _ in tqdm(range(rounds), desc="rounds"):
+            for name, measure in measurements.items():
+                rates[name].append(measure())
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, median in medians.items():
+        spread = f"{min(rates[name]):.1f} to {max(rates[name]):.1f}"
+        print(f"{name:24} {median:8.1f} images/s  ({spread} in {rounds} rounds)")
+    ratios = {
+        "camvid480 loader / training": medians["camvid480 loader"] / medians["camvid480 training"],
+        "1024 x 2048 loader / plain PIL": medians["1024 x 2048 loader"]
+        / medians["1024 x 2048 plain PIL"],
+    }
+    for name, ratio in ratios.items():
+        print(f"{name:32} {ratio:.2f}")
+    if out is not None:
+        device = device_title(choose_device("cpu"))
+        table = {"device": device, "workers": workers, "images_per_second": rates, "ratios": ratios}
+        write_bytes(out / "loader.json", (json.dumps(table, indent=1) + "\n").encode())
+        save_figure(out / "loader.png", draw_bars(rates, "images per second", device))
+    return medians
+
+
+class PlainPil(Dataset[Example]):
+    """The paper's augmentation as one writes it with PIL: the whole image is resized, then cut."""
+
+    def __init__(self, root: Path, config: AugmentConfig) -> None:
+        self.pairs, self.config = open_images(root, "train").pairs, config
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[list(CITYSCAPES_LABEL_IDS.ids)] = np.arange(19)
+        table[list(CITYSCAPES_VOID_IDS)] = IGNORE_INDEX
+        self.table = table
+
+    def __getitem__(self, draw: Draw) -> Example:
+        config, rng = self.config, np.random.default_rng(draw.seed)
+        image_path, label_path = self.pairs[draw.index]
+        image = PILImage.open(image_path).convert("RGB")
+        label = PILImage.fromarray(self.table[np.asarray(PILImage.open(label_path))])
+        short = int(rng.integers(config.short_side_min, config.short_side_max + 1))
+        scale = short / min(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
+        image = image.resize(size, PILImage.Resampling.BILINEAR)
+        label = label.resize(size, PILImage.Resampling.NEAREST)
+        right, bottom = max(0, config.crop_width - size[0]), max(0, config.crop_height - size[1])
+        if right or bottom:
+            image = ImageOps.expand(image, (0, 0, right, bottom), MEAN_COLOR)
+            label = ImageOps.expand(label, (0, 0, right, bottom), IGNORE_INDEX)
+        x = int(rng.integers(0, image.width - config.crop_width + 1))
+        y = int(rng.integers(0, image.height - config.crop_height + 1))
+        box = (x, y, x + config.crop_width, y + config.crop_height)
+        image, label = image.crop(box), label.crop(box)
+        if rng.random() < 0.5:
+            image, label = ImageOps.mirror(image), ImageOps.mirror(label)
+        pixels, indices = random_augment(np.asarray(image), np.asarray(label), rng)
+        return np.array(pixels), np.array(indices), str(image_path)
+
+
+def _ours(root: Path, config: AugmentConfig) -> Dataset[Example]:
+    return Augmented(WithTitles(open_images(root, "train")), config)
+
+
+def _rate(examples: Dataset[Example], workers: int) -> float:
+    draws = [Draw(place % _FILES, None, (0, 0, place)) for place in range(_READ)]
+    loader = DataLoader(
+        examples, batch_size=4, sampler=draws, num_workers=workers, persistent_workers=workers > 0
+    )
+    for _ in loader:  # the processes start, the files come into the cache
+        pass
+    started = time.perf_counter()
+    for _ in loader:
+        pass
+    return _READ / (time.perf_counter() - started)
+
+
+def _training_rate(steps: int = 3) -> float:
+    config = replace(TrainingConfig(), augment=CAMVID480)
+    device = choose_device("auto")
+    task = SegmentationTask(config, CAMVID, steps).to(device)
+    task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    optimizer = torch.optim.SGD(task.parameters(), lr=0.01, momentum=0.9)
+    rng = torch.Generator().manual_seed(0)
+    shape = (config.batch_size, config.augment.crop_height, config.augment.crop_width)
+    images = torch.randint(0, 256, (*shape, 3), generator=rng, dtype=torch.uint8).to(device)
+    truth = torch.randint(0, 11, shape, generator=rng, dtype=torch.uint8).to(device)
+    half = torch.float16 if device.type == "cuda" else torch.bfloat16
+    autocast = device.type == "cuda" or has_fast_bfloat16()
+
+    def step() -> None:
+        with torch.autocast(device.type, half, enabled=autocast):
+            loss = task.training_step((images, truth, ["random"]), 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    step()
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return config.batch_size * steps / (time.perf_counter() - started)
+
+
+def _camvid480(root: Path) -> Path:
+    streets = SyntheticStreets(_FILES)
+    for number in range(_FILES):
+        image, label = streets[number]
+        write_image(root / "train" / f"{number}.png", image)
+        write_image(root / "trainannot" / f"{number}.png", label)
+    return root
+
+
+def _cityscapes(root: Path) -> Path:
+    streets = SyntheticStreets(_FILES, 2048, 1024)
+    for number in range(_FILES):
+        image, label = streets[number]
+        ids = np.array(CITYSCAPES_LABEL_IDS.ids, np.uint8)[label]
+        frame = f"a_{number:06d}_000000"
+        write_image(root / "leftImg8bit" / "train" / "a" / f"{frame}_leftImg8bit.png", image)
+        write_image(root / "gtFine" / "train" / "a" / f"{frame}_gtFine_labelIds.png", ids)
+    return root

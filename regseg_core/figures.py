@@ -1,0 +1,39 @@
+"""Plots that are written whole, without a screen."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from regseg_core.files import write_bytes
+
+
+def save_figure(path: Path, figure: Figure) -> Path:
+    """Writes a figure as PNG, closes it and returns the path. Raises FileError."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    plt.close(figure)
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def draw_bars(values: Mapping[str, Sequence[float]], unit: str, title: str) -> Figure:
+    """A bar for the median of each name's measurements, and a line from least to greatest."""
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(values) + 1.3), layout="constrained")
+    medians = [statistics.median(entry) for entry in values.values()]
+    below = [m - min(entry) for m, entry in zip(medians, values.values(), strict=True)]
+    above = [max(entry) - m for m, entry in zip(medians, values.values(), strict=True)]
+    bars = axes.barh(list(values), medians, xerr=(below, above), capsize=3, color="steelblue")
+    axes.bar_label(bars, fmt="%.1f", padding=8)
+    axes.invert_yaxis()
+    axes.set(xlabel=unit, title=title, xlim=(0, 1.15 * max(map(max, values.values()))))
+    axes.grid(axis="x", alpha=0.3)
+    return figure

@@ -1,0 +1,137 @@
+"""How well weights do on labelled images, each seen as the node sees it or in several views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from regseg_core.arrays import Image
+from regseg_core.data.labelled import DataError
+from regseg_core.data.layouts import open_images
+from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
+from regseg_core.graph import Normalize
+from regseg_core.labels import CAMVID, LabelSet
+from regseg_core.segmenter import PRECISIONS, Segmenter
+from regseg_core.training.loaders import STREET, Titled
+from regseg_core.training.metrics import ConfusionMatrix
+
+#: H x W x 3 uint8 RGB -> H x W uint8 class indices.
+Predict = Callable[[Image], Image]
+
+#: Frames of the synthetic street that are scored; no training draws them.
+_STREETS = 50
+
+
+def open_scored(data: str, split: str, labels: LabelSet) -> Titled:
+    """The images to score: a split of a folder in any known layout, or `street`.
+
+    Raises DataError where they do not fit the labels, or an image or label has no partner.
+    """
+    if data == STREET:
+        if labels.names != CAMVID.names:
+            raise DataError("the synthetic street is labelled with the classes of camvid")
+        return SyntheticStreets(_STREETS, first_seed=HELD_OUT_SEED)
+    images = open_images(Path(data), split, labels)
+    if images.unpaired:
+        listed = "; ".join(images.unpaired[:5])
+        raise DataError(f"{len(images.unpaired)} files without image or label: {listed}")
+    return images
+
+
+def single_view(segment: Segmenter) -> Predict:
+    """Each image as the node segments it."""
+
+    def predict(image: Image) -> Image:
+        return segment.labels.to_indices(segment(image, encoding="rgb8").labels)
+
+    return predict
+
+
+class AveragedViews:
+    """Mean of the class probabilities over an image at several sizes, and mirrored if `flip`.
+
+    `scales` are factors of the image's size; 1 is its own.
+    """
+
+    def __init__(self, segment: Segmenter, scales: Sequence[float], flip: bool) -> None:
+        if not scales or min(scales) <= 0:
+            raise ValueError(f"scales must be greater than 0, not {list(scales)}")
+        self.segment, self.scales, self.flip = segment, scales, flip
+        self._normalize = Normalize().to(segment.device)
+
+    @torch.inference_mode()
+    def __call__(self, image: Image) -> Image:
+        pixels = torch.from_numpy(image).to(self.segment.device)
+        whole = self._normalize(pixels.permute(2, 0, 1).unsqueeze(0))
+        views = [(whole, False), (whole.flip(3), True)] if self.flip else [(whole, False)]
+        summed = torch.zeros((), device=self.segment.device)
+        for view, mirrored in views:
+            for scale in self.scales:
+                probabilities = self._probabilities(view, scale)
+                summed = summed + (probabilities.flip(3) if mirrored else probabilities)
+        indices: Image = summed.argmax(1)[0].to("cpu", torch.uint8).numpy()
+        return indices
+
+    def _probabilities(self, view: Tensor, scale: float) -> Tensor:
+        height, width = view.shape[2:]
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        scaled = F.interpolate(view, size=size, mode="bilinear", antialias=scale < 1)
+        dtype = PRECISIONS[self.segment.precision]
+        low = self.segment.network.forward_low(
+            scaled.to(dtype).contiguous(memory_format=torch.channels_last)
+        )
+        logits = F.interpolate(low.float(), size=(height, width), mode="bilinear")
+        return logits.softmax(1)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One image, what is true and what was predicted: H x W (x 3) uint8."""
+
+    title: str
+    image: Image
+    truth: Image
+    predicted: Image
+
+
+class Scorer:
+    """Predicts all images, counts pixels and time."""
+
+    def __init__(self, predict: Predict, images: Titled, labels: LabelSet) -> None:
+        self.predict, self.images, self.labels = predict, images, labels
+        self.matrix = ConfusionMatrix(len(labels))
+        self._seconds = 0.0
+
+    def __iter__(self) -> Iterator[Scored]:
+        """One image after the other, with a progress bar. Raises DataError for a bad file."""
+        for index in tqdm(range(len(self.images)), unit="image", desc="evaluating", leave=False):
+            image, truth = self.images[index]
+            started = time.perf_counter()
+            predicted = self.predict(image)
+            self._seconds += time.perf_counter() - started
+            self.matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
+            yield Scored(self.images.title(index), image, truth, predicted)
+
+    def scores(self) -> dict[str, Any]:
+        """Scores so far in percent (`ConfusionMatrix.scores`), and images segmented per second."""
+        return {
+            "images": len(self.images),
+            **self.matrix.scores(self.labels.names),
+            "images_per_second": round(len(self.images) / max(self._seconds, 1e-9), 1),
+        }
+
+
+def evaluate(predict: Predict, images: Titled, labels: LabelSet) -> dict[str, Any]:
+    """The scores of `Scorer` over all images."""
+    scorer = Scorer(predict, images, labels)
+    for _ in scorer:
+        pass
+    return scorer.scores()

@@ -1,0 +1,137 @@
+"""Two processes train as one does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import layouts
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from test_resume import losses
+from torch import nn
+
+from regseg_core import zoo
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.labels import CAMVID
+from regseg_core.training.config import LossConfig, TrainingConfig
+from regseg_core.training.distributed import SyncNormsOnCpu
+from regseg_core.training.report import read_metrics
+from regseg_core.training.task import SegmentationTask
+from regseg_core.weights import load_weights
+
+CONFIGS = {
+    "cross-entropy": TrainingConfig(),
+    "class-weights": TrainingConfig(loss=LossConfig(class_weights=True)),
+    "bootstrapped": TrainingConfig(loss=LossConfig("bootstrapped", threshold=1.0, hardest=0.0)),
+}
+
+
+def gradients(config: TrainingConfig, rank: int, world: int) -> dict[str, torch.Tensor]:
+    """Of a batch of four, of which each process has its part, with unequal shares of labels.
+
+    The weights are trained ones: in a fresh network float32 rounds gradients by a hundredth.
+    """
+    task = SegmentationTask(config, CAMVID, steps=1)
+    load_weights(task.network, zoo.find("regseg48-camvid"))
+    task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    if config.loss.class_weights:
+        task.loss.weights = torch.linspace(0.5, 3, 11)
+    model: nn.Module = task.network
+    if world > 1:
+        model = SyncNormsOnCpu().apply(task.network)
+        task.network = nn.parallel.DistributedDataParallel(model)  # type: ignore[assignment]
+    streets = SyntheticStreets(4, 192, 144)
+    images, truth = (torch.from_numpy(np.stack(part)) for part in zip(*streets, strict=True))
+    truth[0, :90] = 255
+    share = slice(rank * 4 // world, (rank + 1) * 4 // world)
+    task.training_step((images[share], truth[share], ["x"]), 0).backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return found | {name: buffer.clone().float() for name, buffer in model.named_buffers()}
+
+
+def normalized(rank: int, world: int) -> list[torch.Tensor]:
+    """What batch normalisation of float64 gives and learns from one batch, and the gradient."""
+    torch.manual_seed(1)
+    x = torch.randn(6, 5, 4, 3, dtype=torch.float64)
+    target = torch.randn_like(x)
+    norm: nn.Module = nn.Sequential(nn.BatchNorm2d(5))
+    nn.init.uniform_(norm[0].weight)  # type: ignore[index]
+    if world > 1:
+        norm = SyncNormsOnCpu().apply(norm)
+    share = slice(rank * 6 // world, (rank + 1) * 6 // world)
+    part = x[share].requires_grad_()
+    y = norm.double()(part)
+    ((y - target[share]) ** 3).sum().backward()
+    assert part.grad is not None
+    return [y.detach(), part.grad, *(buffer.double() for buffer in norm.buffers())]
+
+
+def _process(rank: int, config: TrainingConfig, out: Path, port: int) -> None:
+    torch.set_num_threads(1)
+    store = dist.TCPStore("127.0.0.1", port, 2, is_master=rank == 0)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    torch.save(gradients(config, rank, 2), out / f"{rank}.pt")
+    torch.save(normalized(rank, 2), out / f"norm{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_two_processes_have_the_gradients_of_one_with_the_double_batch(
+    kind: str, tmp_path: Path, unused_port: int
+) -> None:
+    mp.spawn(_process, (CONFIGS[kind], tmp_path, unused_port), nprocs=2)
+    alone = gradients(CONFIGS[kind], 0, 1)
+    for rank in (0, 1):
+        together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert together.keys() == alone.keys()
+        for name, expected in alone.items():
+            # By norm: rounding moves single values across a ReLU's kink.
+            error = (together[name] - expected).norm() / expected.norm().clamp(min=1e-12)
+            assert error < 5e-3, name
+
+    whole = normalized(0, 1)
+    parts = [torch.load(tmp_path / f"norm{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for place, expected in enumerate(whole):
+        per_pixel = place < 2
+        found = torch.cat([p[place] for p in parts]) if per_pixel else parts[1][place]
+        torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-7)
+
+
+def test_torchrun_trains_as_one_process_does(tmp_path: Path, unused_port: int) -> None:
+    data = layouts.camvid(tmp_path / "data", 8)
+    settings = (
+        "--precision float32 --epochs 2 --batch_size 4 --validate_every 1 --dataset.workers 0"
+        " --augment.crop_height 64 --augment.crop_width 64 --optimizer.lr 0.01"
+    )
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-port", str(unused_port), "-m"]
+    for name, launcher in {"one": [], "two": torchrun}.items():
+        command = [sys.executable, "-m", *launcher, "regseg_core.train", "--data", str(data)]
+        process = subprocess.run(
+            [*command, "--out", str(tmp_path / name), *settings.split()],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        assert process.returncode == 0, process.stdout + process.stderr
+    assert "in 2 process(es)" in process.stdout
+    assert process.stdout.count("best on val") == 1, "rank 0 alone speaks and writes"
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == len(two) == 4
+    # The first step is the same; then rounding grows in a network with fresh normalisation.
+    assert two[0] == pytest.approx(one[0], abs=2e-5)
+    assert two == pytest.approx(one, rel=0.02)
+    # The score is of all eight images, of which each process has seen four.
+    scores = [
+        [row["val_miou"] for row in read_metrics(tmp_path / n) if row.get("val_miou")]
+        for n in ("one", "two")
+    ]
+    assert len(scores[0]) == len(scores[1]) == 2
+    assert float(scores[1][0]) == pytest.approx(float(scores[0][0]), abs=0.3)

@@ -1,0 +1,89 @@
+"""The losses equal their definitions, and are numbers whatever is labelled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from regseg_core.training.config import LossConfig
+from regseg_core.training.losses import PixelLoss, class_weights
+
+CONFIGS = [
+    LossConfig(),
+    LossConfig(class_weights=True),
+    LossConfig("bootstrapped"),
+    LossConfig("bootstrapped", class_weights=True),
+]
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    return torch.randn(2, 5, 8, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+
+@pytest.fixture
+def truth() -> torch.Tensor:
+    truth = torch.randint(0, 5, (2, 8, 9), generator=torch.Generator().manual_seed(1))
+    truth[0, :3] = 255
+    return truth.to(torch.uint8)
+
+
+def test_cross_entropy_is_the_mean_over_labelled_pixels(
+    logits: torch.Tensor, truth: torch.Tensor
+) -> None:
+    expected = F.cross_entropy(logits, truth.long(), ignore_index=255)
+    torch.testing.assert_close(PixelLoss(LossConfig())(logits, truth), expected)
+
+
+def test_class_weights_weigh_the_mean(logits: torch.Tensor, truth: torch.Tensor) -> None:
+    weights = torch.tensor([1.0, 5.0, 0.5, 2.0, 1.0])
+    expected = F.cross_entropy(logits, truth.long(), weights, ignore_index=255)
+    torch.testing.assert_close(PixelLoss(LossConfig(), weights)(logits, truth), expected)
+
+
+def test_class_weights_follow_enets_rule() -> None:
+    weights = class_weights(np.array([900, 100, 0]))
+    rule = 1 / np.log(1.02 + np.array([0.9, 0.1, 0.0]))
+    np.testing.assert_allclose(weights / weights[0], rule / rule[0], rtol=1e-5)
+    assert 0.9 * weights[0] + 0.1 * weights[1] == pytest.approx(1)
+    assert torch.isfinite(class_weights(np.zeros(3, np.int64))).all()
+
+
+@pytest.mark.parametrize(("threshold", "hardest"), [(0.3, 0.0625), (2.5, 0.25), (100.0, 0.0625)])
+def test_bootstrapped_keeps_the_hard_pixels(
+    logits: torch.Tensor, truth: torch.Tensor, threshold: float, hardest: float
+) -> None:
+    losses = F.cross_entropy(logits, truth.long(), ignore_index=255, reduction="none").flatten()
+    ordered = losses.sort(descending=True).values
+    least = int(len(ordered) * hardest)
+    kept = max(least, int((ordered > threshold).sum()))
+    loss = PixelLoss(LossConfig("bootstrapped", threshold, hardest))(logits, truth)
+    torch.testing.assert_close(loss, ordered[:kept].mean())
+    assert (kept == least) == (threshold > 1)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_nothing_labelled_is_no_loss_and_no_gradient(
+    config: LossConfig, logits: torch.Tensor
+) -> None:
+    weights = torch.ones(5) if config.class_weights else None
+    loss = PixelLoss(config, weights)(logits, torch.full((2, 8, 9), 255, dtype=torch.uint8))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None and (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_no_loss_waits_for_the_device(
+    config: LossConfig, logits: torch.Tensor, truth: torch.Tensor
+) -> None:
+    """On PyTorch's fake device, where a look at a value is an error."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode()
+    weights = mode.from_tensor(torch.ones(5)) if config.class_weights else None
+    inputs = mode.from_tensor(logits.detach()), mode.from_tensor(truth)
+    with mode:
+        assert PixelLoss(config, weights)(*inputs).shape == ()
