@@ -27,6 +27,7 @@ setup(
         (f"share/{NAME}", ["package.xml", "NOTICE"]),
         (f"share/{NAME}/launch", files("launch/*.launch.py")),
         (f"share/{NAME}/config", files("config/*.*")),
+        (f"share/{NAME}/config/train", files("config/train/*.yaml")),
     ],
     install_requires=[
         "torch>=2.4,<2.14",
@@ -36,10 +37,16 @@ setup(
         "safetensors>=0.4.3",
         "tqdm>=4.60",
         "av>=12",
+        "pillow>=10",
     ],
     extras_require={
         # 2.6.2 and 2.6.3 were malicious releases.
-        "train": ["lightning>=2.6,!=2.6.2,!=2.6.3", "matplotlib>=3.8", "pillow>=10"],
+        "train": [
+            "lightning>=2.6,!=2.6.2,!=2.6.3",
+            "jsonargparse[signatures]>=4.49,<5",
+            "tensorboard>=2.14",
+            "matplotlib>=3.8",
+        ],
     },
     entry_points={
         "console_scripts": [

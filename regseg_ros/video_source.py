@@ -21,14 +21,12 @@ from std_msgs.msg import Header
 from tqdm import tqdm
 
 from regseg_core.arrays import Image as Pixels
-from regseg_core.data.synthetic import SyntheticStreet
-from regseg_core.media import MediaError, list_images, read_image, read_video, write_bytes
+from regseg_core.data.synthetic import STREET, SyntheticStreet
+from regseg_core.files import write_bytes
+from regseg_core.media import MediaError, list_images, read_image, read_video
 from regseg_ros.messages import image_message
 from regseg_ros.parameters import Declared, declare, real, whole
 from regseg_ros.process import run
-
-#: The source that needs no files.
-STREET = "street"
 
 #: What a camera may send, each from RGB.
 ENCODERS: dict[str, int | None] = {

@@ -89,7 +89,7 @@ class PlainPil(Dataset[Example]):
 
     def __getitem__(self, draw: Draw) -> Example:
         config, rng = self.config, np.random.default_rng(draw.seed)
-        image_path, label_path = self.pairs[draw.index]
+        image_path, label_path = self.pairs[draw.image]
         image = PILImage.open(image_path).convert("RGB")
         label = PILImage.fromarray(self.table[np.asarray(PILImage.open(label_path))])
         short = int(rng.integers(config.short_side_min, config.short_side_max + 1))
@@ -132,7 +132,7 @@ def _training_rate(steps: int = 3) -> float:
     config = replace(TrainingConfig(), augment=CAMVID480)
     device = choose_device("auto")
     task = SegmentationTask(config, CAMVID, steps).to(device)
-    task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
     optimizer = torch.optim.SGD(task.parameters(), lr=0.01, momentum=0.9)
     rng = torch.Generator().manual_seed(0)
     shape = (config.batch_size, config.augment.crop_height, config.augment.crop_width)
@@ -145,7 +145,7 @@ def _training_rate(steps: int = 3) -> float:
         with torch.autocast(device.type, half, enabled=autocast):
             loss = task.training_step((images, truth, ["random"]), 0)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         loss.item()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image as PILImage
@@ -22,6 +23,14 @@ _BYTE_MODES = frozenset({"L", "P", "1"})
 
 class DataError(ValueError):
     """A data set that cannot be used as it is, with the first files that are wrong."""
+
+
+class Titled(Protocol):
+    """Labelled images that have a name each."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[Image, Image]: ...
+    def title(self, index: int) -> str: ...
 
 
 class LabelledImages(Dataset[tuple[Image, Image]]):
@@ -141,7 +150,8 @@ class ColorDecoder:
         if (unknown := codes[self._codes[place] != codes]).size:
             first = [[int(c >> 16), int(c >> 8) & 255, int(c) & 255] for c in np.unique(unknown)]
             raise LabelError(f"colours {first[:5]} are not in label set {self.labels.name!r}")
-        return self._indices[place]
+        indices: Image = self._indices[place]
+        return indices
 
 
 class IdOrColorDecoder:

@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 class Draw(NamedTuple):
     """One training example to come: an image, where the crop is centred, and all its randomness."""
 
-    index: int
+    image: int
     #: Row and column, or None for anywhere.
     centre: tuple[int, int] | None
     seed: tuple[int, int, int]
@@ -74,10 +74,11 @@ class EpochSampler(Sampler[Draw]):
             chosen.append((image, (row, column)))
         further = rng.permutation(self.pool)[: self.extra]
         chosen.extend((self.images + int(index), None) for index in further)
-        order = rng.permutation(len(chosen))
-        return [
-            Draw(*chosen[pick], (self.seed, self.epoch, place)) for place, pick in enumerate(order)
-        ]
+        epoch = []
+        for place, pick in enumerate(rng.permutation(len(chosen))):
+            image, centre = chosen[pick]
+            epoch.append(Draw(image, centre, (self.seed, self.epoch, place)))
+        return epoch
 
     def __iter__(self) -> Iterator[Draw]:
         draws = self.draws()

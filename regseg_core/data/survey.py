@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +85,7 @@ def cached_survey(
         return kept
     found = survey(splits, tile, workers)
     buffer = io.BytesIO()
-    arrays = {f"pixels{i}": s.pixels for i, s in enumerate(found)}
+    arrays: dict[str, npt.NDArray[Any]] = {f"pixels{i}": s.pixels for i, s in enumerate(found)}
     arrays |= {f"centroids{i}": s.centroids for i, s in enumerate(found)}
     np.savez_compressed(buffer, key=np.array(key), **arrays)  # type: ignore[arg-type]
     write_bytes(cache, buffer.getvalue())
@@ -149,7 +150,7 @@ class _Looks(Dataset[_Look | _Problem]):
         return _Look(shape, pixels, tile_centroids(label, classes, self.tile, index))
 
 
-def _as_it_is(look: _Look | _Problem) -> _Look | _Problem:
+def _as_it_is(look: Any) -> Any:
     return look
 
 

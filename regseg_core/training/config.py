@@ -119,14 +119,14 @@ class TrainingConfig:
         for name, value in at_least_one.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        shares = {
+        shares: dict[str, float] = {
             "dataset.class_uniform": self.dataset.class_uniform,
             "loss.hardest": self.loss.hardest,
             "optimizer.ema_decay": self.optimizer.ema_decay,
         }
-        for name, value in shares.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {value}")
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {share}")
         if not self.dataset.train:
             raise ValueError("dataset.train must name at least one split")
 

@@ -50,18 +50,22 @@ class SyncedNorm(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None and self.momentum is not None
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         own = torch.cat([x.sum((0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])])
-        total = _Sum.apply(own)
+        total: Tensor = _Sum.apply(own)  # type: ignore[no-untyped-call]
         mean = total[:-1] / total[-1]
         # In a second pass: the difference of two large sums would lose digits.
         centred = x - mean[None, :, None, None]
-        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / total[-1]
+        squares: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
+            centred.square().sum((0, 2, 3))
+        )
+        variance = squares / total[-1]
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (total[-1] / (total[-1] - 1)), self.momentum)
         scaled = centred * (variance + self.eps).rsqrt()[None, :, None, None]
         scaled = scaled * self.weight[None, :, None, None] + self.bias[None, :, None, None]
-        return scaled.to(input.dtype)
+        result: Tensor = scaled.to(input.dtype)
+        return result
 
 
 class SyncNormsOnCpu(LayerSync):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import lightning as L
@@ -14,30 +14,19 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from regseg_core.arrays import Image
-from regseg_core.data.labelled import DataError, LabelledImages
+from regseg_core.data.labelled import DataError, LabelledImages, Titled
 from regseg_core.data.layouts import open_images
 from regseg_core.data.sampling import Draw, EpochSampler
 from regseg_core.data.survey import Survey, cached_survey
-from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
+from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 from regseg_core.labels import CAMVID, LabelSet
 from regseg_core.training.config import AugmentConfig, TrainingConfig
 
 Example = tuple[Image, Image, str]
 
-#: In place of a data set's folder: the synthetic street alone.
-STREET = "street"
-
 #: Streets 1 to this are for training; so many others are scored.
 _STREETS, _SCORED_STREETS = 5000, 20
-
-
-class Titled(Protocol):
-    """Labelled images that have a name each."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> tuple[Image, Image]: ...
-    def title(self, index: int) -> str: ...
 
 
 class WithTitles(Dataset[Example]):
@@ -64,7 +53,7 @@ class Augmented(Dataset[Example]):
 
     def __getitem__(self, draw: Draw) -> Example:
         rng = np.random.default_rng(draw.seed)
-        image, label, title = self.examples[draw.index]
+        image, label, title = self.examples[draw.image]
         image, label = self.crop(image, label, rng, draw.centre)
         image, label = random_flip(image, label, rng)
         image, label = random_augment(
@@ -133,7 +122,8 @@ class SegmentationData(L.LightningDataModule):
                 f"batch_size {config.batch_size} is not a multiple of {world} processes"
             )
         streets = SyntheticStreets(_STREETS, config.augment.crop_width, config.augment.crop_height)
-        examples = ConcatDataset([WithTitles(part) for part in [*self.train_sets, streets]])
+        parts: list[Titled] = [*self.train_sets, streets]
+        examples: Dataset[Example] = ConcatDataset([WithTitles(part) for part in parts])
         sampler = EpochSampler(
             self.images,
             config.batch_size,
@@ -147,7 +137,8 @@ class SegmentationData(L.LightningDataModule):
         )
         if self.trainer is not None:
             # Lightning does so before each epoch, but in a resumed run after loaders have begun.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            progress = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return DataLoader(
             Augmented(examples, config.augment),
             batch_size=config.batch_size // world,

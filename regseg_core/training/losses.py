@@ -20,7 +20,8 @@ def class_weights(pixels: npt.NDArray[np.int64]) -> Tensor:
     """
     share = torch.from_numpy(pixels).double() / max(1, pixels.sum())
     weights = 1 / torch.log(1.02 + share)
-    return (weights / (weights * share).sum().clamp(min=1e-12)).float()
+    scaled: Tensor = weights / (weights * share).sum().clamp(min=1e-12)
+    return scaled.float()
 
 
 class PixelLoss(nn.Module):

@@ -127,7 +127,7 @@ def _trainer(
     if config.optimizer.ema_decay:
         average = WeightAveraging(multi_avg_fn=partial(ema_step, config.optimizer.ema_decay))
         callbacks.insert(0, average)
-    precision = config.precision
+    precision: str = config.precision
     if precision == "auto":
         fast = "bfloat16" if has_fast_bfloat16() else "float32"
         precision = "float16" if device.type == "cuda" else fast

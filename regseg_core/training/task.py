@@ -147,7 +147,7 @@ class _Watched:
         if loss.is_cuda:
             self._value = torch.empty((), dtype=loss.dtype, pin_memory=True)
             self._value.copy_(loss.detach(), non_blocking=True)
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
         else:
             self._value = loss.detach()

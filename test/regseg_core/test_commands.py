@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import av
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from regseg_core import Segmenter, evaluate, predict
+from regseg_core import Segmenter, predict
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import (
@@ -118,26 +117,3 @@ def test_predict_never_writes_one_result_over_another(tmp_path: Path, street: Im
 def test_predict_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="error: there is no"):
         predict.main([str(tmp_path / "none.png"), "-o", str(tmp_path)])
-
-
-def test_evaluate_prints_and_writes_scores(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(2):
-        image, label = SyntheticStreet(seed=50 + number).frame(2.0)
-        write_image(tmp_path / "val" / f"{number}.png", image)
-        write_image(tmp_path / "valannot" / f"{number}.png", np.where(label == 10, 11, label))
-    evaluate.main(
-        f"--weights regseg48-camvid --data {tmp_path} --json {tmp_path / 's.json'}".split()
-    )
-    scores = json.loads((tmp_path / "s.json").read_text())
-    printed = capsys.readouterr().out
-    assert scores["images"] == 2 and scores["mean_iou"] > 50
-    assert f"{scores['mean_iou']:.2f}" in printed and "bicyclist" in printed
-
-
-def test_evaluate_ends_with_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: .*val is not a folder"):
-        evaluate.main(f"--weights regseg48-camvid --data {tmp_path}".split())
-    with pytest.raises(SystemExit, match="error: no weights"):
-        evaluate.main(f"--weights nothing --data {tmp_path}".split())

@@ -19,8 +19,8 @@ def test_an_epoch_without_class_uniform_sampling_shows_every_image_once() -> Non
     sampler = EpochSampler(10, 2, seed=0, pool=50, extra=4)
     first = list(sampler)
     assert len(first) == len(sampler) == 14 and sampler.steps == 7
-    assert sorted(draw.index for draw in first if draw.index < 10) == list(range(10))
-    assert len({draw.index for draw in first if 10 <= draw.index < 60}) == 4
+    assert sorted(draw.image for draw in first if draw.image < 10) == list(range(10))
+    assert len({draw.image for draw in first if 10 <= draw.image < 60}) == 4
     assert all(draw.centre is None for draw in first)
 
 
@@ -30,12 +30,12 @@ def test_half_of_an_epoch_shows_every_class_equally_often() -> None:
     assert len(draws) == 90
     known = {(image, row, column): c for image, c, row, column in CENTROIDS.tolist()}
     classes = Counter(
-        known[(draw.index, *draw.centre)] for draw in draws if draw.centre is not None
+        known[(draw.image, *draw.centre)] for draw in draws if draw.centre is not None
     )
     assert classes == {0: 15, 1: 15, 3: 15}
-    others = [draw.index for draw in draws if draw.centre is None]
+    others = [draw.image for draw in draws if draw.centre is None]
     assert len(others) == len(set(others)) == 45, "different images"
-    assert len({d.index for d in draws if d.centre and d.index in (8, 9)}) == 2
+    assert len({d.image for d in draws if d.centre and d.image in (8, 9)}) == 2
 
 
 def test_epochs_differ_and_come_again() -> None:

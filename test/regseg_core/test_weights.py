@@ -152,10 +152,10 @@ def test_a_failed_write_leaves_the_old_file(
     save_weights(tmp_path / "w.safetensors", trained, card)
     before = (tmp_path / "w.safetensors").read_bytes()
 
-    def full_disk(self: Path, data: bytes) -> int:
+    def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_weights(tmp_path / "w.safetensors", create_model("regseg48", 11), card)
     assert (tmp_path / "w.safetensors").read_bytes() == before

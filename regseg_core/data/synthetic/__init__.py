@@ -5,6 +5,11 @@ place (x to the right, z ahead, in metres) and is painted from far to near, in c
 and in class indices of the built-in label set `camvid` on the label.
 """
 
-from regseg_core.data.synthetic.street import HELD_OUT_SEED, SyntheticStreet, SyntheticStreets
+from regseg_core.data.synthetic.street import (
+    HELD_OUT_SEED,
+    STREET,
+    SyntheticStreet,
+    SyntheticStreets,
+)
 
-__all__ = ["HELD_OUT_SEED", "SyntheticStreet", "SyntheticStreets"]
+__all__ = ["HELD_OUT_SEED", "STREET", "SyntheticStreet", "SyntheticStreets"]

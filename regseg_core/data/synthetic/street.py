@@ -12,6 +12,9 @@ from regseg_core.arrays import Image
 from regseg_core.data.synthetic.painter import Painter
 from regseg_core.data.synthetic.plan import CAMERA_SPEED, STREET_LENGTH, StreetPlan, Thing
 
+#: What stands in place of a data set's folder or a camera for the synthetic street.
+STREET = "street"
+
 #: Streets from this one on are for scores: no training draws them. Street 0 is the demo's.
 HELD_OUT_SEED = 10**6
 
