@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from regseg_core import zoo
+from regseg_core.data.synthetic import STREET
 from regseg_core.media import MediaError
-from regseg_ros.video_source import STREET, check_source
+from regseg_ros.video_source import check_source
 
 #: Frames of the street, which has no end.
 STREET_FRAMES = 150
