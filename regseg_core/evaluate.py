@@ -39,7 +39,6 @@ def format_scores(scores: dict[str, Any]) -> str:
             rule,
             row("mIoU", scores["mean_iou"]),
             row("pixel accuracy", scores["pixel_accuracy"]),
-            f"{scores['images']} images, {scores['images_per_second']} segmented per second",
         ]
     )
 
@@ -78,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
                 write_image(options.save_submission / f"{Path(scored.title).stem}.png", ids)
         scores = scorer.scores()
         print(format_scores(scores))
+        print(f"{scores['images']} images, {scores['images_per_second']} segmented per second")
         if options.json:
             where = {
                 key: getattr(options, key) for key in ("weights", "data", "split", "scales", "flip")

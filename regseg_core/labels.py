@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import yaml
 
@@ -90,17 +91,27 @@ class LabelSet:
 
         255 is always taken as "no class". Raises LabelError that lists the ids it does not know.
         """
-        known = np.zeros(256, bool)
-        table = np.full(256, IGNORE_INDEX, np.uint8)
-        table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
-        known[[*self.ids, self.ignore_id, IGNORE_INDEX]] = True
-        present = np.bincount(label_image.ravel(), minlength=256) > 0
-        if unknown := np.flatnonzero(present & ~known).tolist():
+        if cv2.LUT(label_image, self._unknown).any():
+            unknown = np.flatnonzero(
+                np.bincount(label_image.ravel(), minlength=256) * self._unknown
+            )
             raise LabelError(
-                f"ids {unknown} are not in label set {self.name!r}"
+                f"ids {unknown.tolist()} are not in label set {self.name!r}"
                 f" (ids {list(self.ids)}, ignored {self.ignore_id})"
             )
-        return table[label_image]
+        return cv2.LUT(label_image, self._indices).astype(np.uint8, copy=False)
+
+    @cached_property
+    def _indices(self) -> Image:
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
+        return table
+
+    @cached_property
+    def _unknown(self) -> Image:
+        table = np.ones(256, np.uint8)
+        table[[*self.ids, self.ignore_id, IGNORE_INDEX]] = 0
+        return table
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads."""

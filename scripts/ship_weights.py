@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from regseg_core import Segmenter
-from regseg_core.data.camvid import CamVid
-from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreets
-from regseg_core.evaluate import evaluate, format_scores
+from regseg_core.data.synthetic import STREET
+from regseg_core.evaluate import format_scores
+from regseg_core.training.scoring import evaluate, open_scored, single_view
 from regseg_core.weights import ModelCard, build_model, read_card, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,22 +21,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("name", help="name in the zoo")
-    parser.add_argument("--data", type=Path, required=True, help="folder whose val split scores")
+    parser.add_argument("--data", required=True, help="folder whose val split scores")
     parser.add_argument("--data-title", required=True, help="what the weights were trained on")
+    parser.add_argument("--note", default="", help="what the scores do not say")
     parser.add_argument("--licence", required=True, help="what the weights may be used for")
     options = parser.parse_args()
 
     source = options.run / "weights.safetensors"
     card = read_card(source)
     assert card is not None, "the trainer writes a card into its weights"
-    scores: dict[str, object] = {"note": "IoU in percent over one confusion matrix"}
+    note = f"IoU in percent over one confusion matrix. {options.note}".strip()
+    scores: dict[str, object] = {"note": note}
     for precision in ("float32", "bfloat16"):
         segment = Segmenter(source, precision=precision)
-        for title, pairs in (
-            ("val", CamVid(options.data, "val", card.labels)),
-            ("synthetic_street", SyntheticStreets(50, first_seed=HELD_OUT_SEED)),
-        ):
-            scores[f"{title}_{precision}"] = found = evaluate(segment, pairs)
+        for title, data in (("val", options.data), ("synthetic_street", STREET)):
+            images = open_scored(data, "val", segment.labels)
+            found = evaluate(single_view(segment), images, segment.labels)
+            found.pop("images_per_second")  # of this machine
+            scores[f"{title}_{precision}"] = found
             print(f"{title}, {precision}\n{format_scores(found)}\n")
     training = {**card.about["training"], "data": options.data_title}
     shipped = ModelCard(

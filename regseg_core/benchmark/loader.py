@@ -35,7 +35,7 @@ CAMVID480 = AugmentConfig()
 CITYSCAPES = AugmentConfig(768, 768, 400, 1600)
 
 #: Different images, and how many a measurement reads.
-_FILES, _READ = 12, 48
+FILES, READ = 12, 48
 
 
 def run(rounds: int, workers: int, out: Path | None) -> dict[str, float]:
@@ -46,12 +46,12 @@ def run(rounds: int, workers: int, out: Path | None) -> dict[str, float]:
     cv2.setNumThreads(0)
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        small = _camvid480(Path(folder) / "small")
-        large = _cityscapes(Path(folder) / "large")
+        small = write_camvid(Path(folder) / "small", FILES)
+        large = write_cityscapes(Path(folder) / "large", FILES)
         measurements: dict[str, Callable[[], float]] = {
-            "camvid480 loader": lambda: _rate(_ours(small, CAMVID480), workers),
+            "camvid480 loader": lambda: _rate(our_pipeline(small, CAMVID480), workers),
             "camvid480 training": _training_rate,
-            "1024 x 2048 loader": lambda: _rate(_ours(large, CITYSCAPES), workers),
+            "1024 x 2048 loader": lambda: _rate(our_pipeline(large, CITYSCAPES), workers),
             "1024 x 2048 plain PIL": lambda: _rate(PlainPil(large, CITYSCAPES), workers),
         }
         rates: dict[str, list[float]] = {name: [] for name in measurements}
@@ -111,12 +111,13 @@ class PlainPil(Dataset[Example]):
         return np.array(pixels), np.array(indices), str(image_path)
 
 
-def _ours(root: Path, config: AugmentConfig) -> Dataset[Example]:
+def our_pipeline(root: Path, config: AugmentConfig) -> Dataset[Example]:
+    """What the trainer reads, of the split train."""
     return Augmented(WithTitles(open_images(root, "train")), config)
 
 
 def _rate(examples: Dataset[Example], workers: int) -> float:
-    draws = [Draw(place % _FILES, None, (0, 0, place)) for place in range(_READ)]
+    draws = [Draw(place % FILES, None, (0, 0, place)) for place in range(READ)]
     loader = DataLoader(
         examples, batch_size=4, sampler=draws, num_workers=workers, persistent_workers=workers > 0
     )
@@ -125,7 +126,7 @@ def _rate(examples: Dataset[Example], workers: int) -> float:
     started = time.perf_counter()
     for _ in loader:
         pass
-    return _READ / (time.perf_counter() - started)
+    return READ / (time.perf_counter() - started)
 
 
 def _training_rate(steps: int = 3) -> float:
@@ -156,18 +157,20 @@ def _training_rate(steps: int = 3) -> float:
     return config.batch_size * steps / (time.perf_counter() - started)
 
 
-def _camvid480(root: Path) -> Path:
-    streets = SyntheticStreets(_FILES)
-    for number in range(_FILES):
+def write_camvid(root: Path, count: int) -> Path:
+    """Streets in the layout of CamVid at 480 x 360."""
+    streets = SyntheticStreets(count)
+    for number in range(count):
         image, label = streets[number]
         write_image(root / "train" / f"{number}.png", image)
         write_image(root / "trainannot" / f"{number}.png", label)
     return root
 
 
-def _cityscapes(root: Path) -> Path:
-    streets = SyntheticStreets(_FILES, 2048, 1024)
-    for number in range(_FILES):
+def write_cityscapes(root: Path, count: int) -> Path:
+    """Streets of 1024 x 2048 in Cityscapes' layout, with label ids."""
+    streets = SyntheticStreets(count, 2048, 1024)
+    for number in range(count):
         image, label = streets[number]
         ids = np.array(CITYSCAPES_LABEL_IDS.ids, np.uint8)[label]
         frame = f"a_{number:06d}_000000"

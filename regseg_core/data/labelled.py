@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from PIL import Image as PILImage
 from torch.utils.data import Dataset
@@ -121,7 +122,8 @@ class IdDecoder:
     def __call__(self, stored: Image) -> Image:
         if stored.ndim != 2:
             raise LabelError("holds colours; ids, one byte a pixel, are what belongs here")
-        return self.labels.to_indices(self._known[stored])
+        known = cv2.LUT(stored, self._known).astype(np.uint8, copy=False)
+        return self.labels.to_indices(known)
 
 
 class ColorDecoder:
