@@ -280,5 +280,5 @@ CITYSCAPES_LABEL_IDS = LabelSet(
 
 BUILT_IN = {
     label_set.name: label_set
-    for label_set in (CITYSCAPES, CITYSCAPES_LABEL_IDS, CAMVID, CAMVID_PUBLISHED)
+    for label_set in (CITYSCAPES, CAMVID, CITYSCAPES_LABEL_IDS, CAMVID_PUBLISHED)
 }

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image as PILImage
-from PIL import ImageOps
+from PIL import ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
 from regseg_core.data.sampling import Draw
 from regseg_core.data.synthetic import SyntheticStreets
-from regseg_core.data.transforms import MEAN_COLOR, random_augment
+from regseg_core.data.transforms import MEAN_COLOR
 from regseg_core.device import choose_device, device_title, has_fast_bfloat16, keep_freed_memory
 from regseg_core.figures import draw_bars, save_figure
 from regseg_core.files import write_bytes
@@ -77,6 +77,17 @@ def run(rounds: int, workers: int, out: Path | None) -> dict[str, float]:
     return medians
 
 
+#: Pillow's own of the operations in regseg_core.data.operations.
+PIL_OPERATIONS: tuple[Callable[[PILImage.Image, float], PILImage.Image], ...] = (
+    lambda image, _: ImageOps.autocontrast(image),
+    lambda image, _: ImageOps.equalize(image),
+    lambda image, factor: ImageEnhance.Color(image).enhance(factor),
+    lambda image, factor: ImageEnhance.Contrast(image).enhance(factor),
+    lambda image, factor: ImageEnhance.Brightness(image).enhance(factor),
+    lambda image, factor: ImageEnhance.Sharpness(image).enhance(factor),
+)
+
+
 class PlainPil(Dataset[Example]):
     """The paper's augmentation as one writes it with PIL: the whole image is resized, then cut."""
 
@@ -107,8 +118,15 @@ class PlainPil(Dataset[Example]):
         image, label = image.crop(box), label.crop(box)
         if rng.random() < 0.5:
             image, label = ImageOps.mirror(image), ImageOps.mirror(label)
-        pixels, indices = random_augment(np.asarray(image), np.asarray(label), rng)
-        return np.array(pixels), np.array(indices), str(image_path)
+        for choice in rng.permutation(len(PIL_OPERATIONS) + 1)[: config.operations]:
+            level = config.magnitude if rng.random() < 0.5 else -config.magnitude
+            if choice < len(PIL_OPERATIONS):
+                image = PIL_OPERATIONS[choice](image, 1 + 0.9 * level)
+            else:
+                bilinear, nearest = PILImage.Resampling.BILINEAR, PILImage.Resampling.NEAREST
+                image = image.rotate(30 * level, bilinear, fillcolor=MEAN_COLOR)
+                label = label.rotate(30 * level, nearest, fillcolor=IGNORE_INDEX)
+        return np.array(image), np.array(label), str(image_path)
 
 
 def our_pipeline(root: Path, config: AugmentConfig) -> Dataset[Example]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image as PILImage
-from PIL import ImageEnhance, ImageOps
 
 from regseg_core.arrays import Image
+from regseg_core.data import operations
 from regseg_core.labels import IGNORE_INDEX
 from regseg_core.model import IMAGENET_MEAN
 
@@ -93,42 +92,33 @@ def random_flip(image: Image, label: Image, rng: Rng) -> tuple[Image, Image]:
     return image, label
 
 
-_Operation = Callable[[PILImage.Image, float], PILImage.Image]
-
-
-def _enhance(enhancer: Callable[[PILImage.Image], ImageEnhance._Enhance]) -> _Operation:
-    return lambda image, level: enhancer(image).enhance(1 + 0.9 * level)
-
-
 _ROTATE_DEGREES = 30
 
-_COLOR_OPERATIONS: tuple[_Operation, ...] = (
-    lambda image, _: ImageOps.autocontrast(image),
-    lambda image, _: ImageOps.equalize(image),
-    _enhance(ImageEnhance.Color),
-    _enhance(ImageEnhance.Contrast),
-    _enhance(ImageEnhance.Brightness),
-    _enhance(ImageEnhance.Sharpness),
+#: Each takes an image and how strong to be, from -1 to 1.
+_COLOR_OPERATIONS: tuple[Callable[[Image, float], Image], ...] = (
+    lambda image, _: operations.autocontrast(image),
+    lambda image, _: operations.equalize(image),
+    lambda image, level: operations.color(image, 1 + 0.9 * level),
+    lambda image, level: operations.contrast(image, 1 + 0.9 * level),
+    lambda image, level: operations.brightness(image, 1 + 0.9 * level),
+    lambda image, level: operations.sharpness(image, 1 + 0.9 * level),
 )
 
 
 def random_augment(
-    image: Image, label: Image, rng: Rng, operations: int = 2, magnitude: float = 0.2
+    image: Image, label: Image, rng: Rng, count: int = 2, magnitude: float = 0.2
 ) -> tuple[Image, Image]:
-    """The reduced random augmentation: different operations of seven, each in a random direction.
+    """The reduced random augmentation: `count` of seven operations, each in a random direction.
 
     Rotation moves the label along by nearest neighbour and uncovers ignored pixels.
     """
-    picture = PILImage.fromarray(np.ascontiguousarray(image))
-    for choice in rng.permutation(len(_COLOR_OPERATIONS) + 1)[:operations]:
+    image, label = np.ascontiguousarray(image), np.ascontiguousarray(label)
+    for choice in rng.permutation(len(_COLOR_OPERATIONS) + 1)[:count]:
         level = magnitude if rng.random() < 0.5 else -magnitude
         if choice < len(_COLOR_OPERATIONS):
-            picture = _COLOR_OPERATIONS[choice](picture, level)
-            continue
-        degrees = level * _ROTATE_DEGREES
-        picture = picture.rotate(degrees, PILImage.Resampling.BILINEAR, fillcolor=MEAN_COLOR)
-        turned = PILImage.fromarray(np.ascontiguousarray(label)).rotate(
-            degrees, PILImage.Resampling.NEAREST, fillcolor=IGNORE_INDEX
-        )
-        label = np.asarray(turned)
-    return np.asarray(picture), label
+            image = _COLOR_OPERATIONS[choice](image, level)
+        else:
+            degrees = level * _ROTATE_DEGREES
+            image = operations.rotate(image, degrees, MEAN_COLOR, smooth=True)
+            label = operations.rotate(label, degrees, (IGNORE_INDEX,), smooth=False)
+    return image, label

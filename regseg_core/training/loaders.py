@@ -59,7 +59,7 @@ class Augmented(Dataset[Example]):
         image, label = random_augment(
             image, label, rng, self.config.operations, self.config.magnitude
         )
-        return np.array(image), np.array(label), title
+        return image, label, title
 
 
 class SegmentationData(L.LightningDataModule):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as PILImage
+from PIL import ImageEnhance, ImageOps
 
+from regseg_core.data import operations
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
 from regseg_core.data.transforms import MEAN_COLOR, RandomCrop, random_augment, random_flip
 
@@ -103,3 +106,38 @@ def test_streets_differ() -> None:
     assert not np.array_equal(streets[0][1], streets[1][1])
     with pytest.raises(IndexError):
         streets[3]
+
+
+@pytest.mark.parametrize("factor", [0.82, 1.18, 1.9])
+@pytest.mark.parametrize("name", ["color", "contrast", "brightness", "sharpness"])
+def test_operations_are_pillows(name: str, factor: float) -> None:
+    image, _ = SyntheticStreet(120, 90).frame(1.0)
+    enhancer = getattr(ImageEnhance, name.capitalize())
+    expected = np.asarray(enhancer(PILImage.fromarray(image)).enhance(factor)).astype(int)
+    found = getattr(operations, name)(image, factor)
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["autocontrast", "equalize"])
+def test_histogram_operations_are_pillows(name: str) -> None:
+    image, _ = SyntheticStreet(120, 90).frame(1.0)
+    image = (image // 2 + 30).astype(np.uint8)
+    plain = np.full_like(image, 7)
+    for pixels in (image, plain):
+        expected = np.asarray(getattr(ImageOps, name)(PILImage.fromarray(pixels))).astype(int)
+        assert np.abs(getattr(operations, name)(pixels) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("degrees", [-6.0, 6.0, 30.0])
+def test_rotation_is_pillows(degrees: float) -> None:
+    image, label = SyntheticStreet(120, 90).frame(1.0)
+    expected = PILImage.fromarray(image).rotate(
+        degrees, PILImage.Resampling.BILINEAR, fillcolor=MEAN_COLOR
+    )
+    found = operations.rotate(image, degrees, MEAN_COLOR, smooth=True)
+    inner = np.s_[20:-20, 20:-20]
+    assert np.abs(found[inner].astype(int) - np.asarray(expected)[inner]).mean() < 1
+    expected = PILImage.fromarray(label).rotate(degrees, fillcolor=255)
+    found = operations.rotate(label, degrees, (255,), smooth=False)
+    assert (found == np.asarray(expected)).mean() > 0.97
+    assert (found[0, 0] == 255) and (found[:2] == 255).any()
