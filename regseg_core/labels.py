@@ -86,32 +86,23 @@ class LabelSet:
             palette[entry.id] = entry.color
         return palette
 
-    def to_indices(self, label_image: Image) -> Image:
+    def to_indices(self, label_image: Image, void: Iterable[int] = ()) -> Image:
         """H x W uint8 ids -> H x W uint8 class indices, IGNORE_INDEX where the id is ignore_id.
 
-        255 is always taken as "no class". Raises LabelError that lists the ids it does not know.
+        255 and the ids in `void` are taken as "no class" too. Raises LabelError that lists the ids
+        it does not know.
         """
-        if cv2.LUT(label_image, self._unknown).any():
-            unknown = np.flatnonzero(
-                np.bincount(label_image.ravel(), minlength=256) * self._unknown
-            )
-            raise LabelError(
-                f"ids {unknown.tolist()} are not in label set {self.name!r}"
-                f" (ids {list(self.ids)}, ignored {self.ignore_id})"
-            )
-        return cv2.LUT(label_image, self._indices).astype(np.uint8, copy=False)
-
-    @cached_property
-    def _indices(self) -> Image:
         table = np.full(256, IGNORE_INDEX, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
-        return table
-
-    @cached_property
-    def _unknown(self) -> Image:
-        table = np.ones(256, np.uint8)
-        table[[*self.ids, self.ignore_id, IGNORE_INDEX]] = 0
-        return table
+        is_unknown = np.ones(256, np.uint8)
+        is_unknown[[*self.ids, self.ignore_id, IGNORE_INDEX, *void]] = 0
+        if cv2.LUT(label_image, is_unknown).any():
+            present = np.bincount(label_image.ravel(), minlength=256) > 0
+            raise LabelError(
+                f"ids {np.flatnonzero(present * is_unknown).tolist()} are not in label set"
+                f" {self.name!r} (ids {list(self.ids)}, ignored {self.ignore_id})"
+            )
+        return cv2.LUT(label_image, table).astype(np.uint8, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads."""

@@ -17,16 +17,22 @@ from regseg_core.files import write_bytes
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
+#: Reads RGB at once; OpenCV has it from 4.11 on, distributions have older ones.
+_READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+
+
 class MediaError(OSError):
     """An image or video that cannot be read or written, with its path."""
 
 
 def read_image(path: str | Path) -> Image:
     """H x W x 3 uint8 RGB. Raises MediaError where there is no readable image."""
-    data = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    data = cv2.imread(str(path), _READ_RGB or cv2.IMREAD_COLOR)
     if data is None:
         raise MediaError(f"{path} is not a readable image")
-    return cv2.cvtColor(data, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    if _READ_RGB is None:
+        data = cv2.cvtColor(data, cv2.COLOR_BGR2RGB)
+    return data.astype(np.uint8, copy=False)
 
 
 def write_image(path: str | Path, image: Image) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from PIL import Image as PILImage
 from torch.utils.data import Dataset
@@ -115,15 +114,12 @@ class IdDecoder:
     """Ids of a label set -> class indices; `void` ids mean "no class" beside its ignore_id."""
 
     def __init__(self, labels: LabelSet, void: Sequence[int] = ()) -> None:
-        self.labels = labels
-        self._known = np.arange(256, dtype=np.uint8)
-        self._known[list(void)] = IGNORE_INDEX
+        self.labels, self.void = labels, void
 
     def __call__(self, stored: Image) -> Image:
         if stored.ndim != 2:
             raise LabelError("holds colours; ids, one byte a pixel, are what belongs here")
-        known = cv2.LUT(stored, self._known).astype(np.uint8, copy=False)
-        return self.labels.to_indices(known)
+        return self.labels.to_indices(stored, self.void)
 
 
 class ColorDecoder:
