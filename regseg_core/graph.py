@@ -55,7 +55,8 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        self.order = ENCODINGS[encoding][0]
+        self.order, channels = ENCODINGS[encoding]
+        self.reordered = self.order != tuple(range(channels))
         self.size = size
         self.confidence = confidence
         self.ids_differ = ids != tuple(range(len(ids)))
@@ -67,7 +68,9 @@ class SegmentationGraph(nn.Module):
         With `confidence` also 255 x the softmax probability of that label, N x H x W uint8.
         """
         height, width = frames.shape[1:3]
-        images = self.normalize(frames[..., list(self.order)].permute(0, 3, 1, 2))
+        # The cast comes first: TensorRT does nothing else with bytes.
+        pixels = frames.float().permute(0, 3, 1, 2)
+        images = self.normalize(pixels[:, list(self.order)] if self.reordered else pixels)
         wanted = self.size or (height, width)
         wanted = (max(MIN_SIZE, wanted[0]), max(MIN_SIZE, wanted[1]))
         if wanted != (height, width):
