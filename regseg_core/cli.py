@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from regseg_core import zoo
-from regseg_core.segmenter import PRECISIONS, Segmenter
+from regseg_core.graph import PRECISIONS
+from regseg_core.segmenter import Segmenter
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:

@@ -17,6 +17,13 @@ ENCODINGS: dict[str, tuple[tuple[int, int, int], int]] = {
     "mono8": ((0, 0, 0), 1),
 }
 
+#: What the network can compute in.
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
 
 class Normalize(nn.Module):
     """N x 3 x H x W RGB of 0..255, any dtype -> float32, ImageNet-normalised."""
@@ -55,8 +62,8 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        self.order, channels = ENCODINGS[encoding]
-        self.reordered = self.order != tuple(range(channels))
+        self.order, self.channels = ENCODINGS[encoding]
+        self.reordered = self.order != tuple(range(self.channels))
         self.size = size
         self.confidence = confidence
         self.ids_differ = ids != tuple(range(len(ids)))

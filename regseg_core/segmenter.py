@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,16 +13,16 @@ import torch
 
 from regseg_core import zoo
 from regseg_core.arrays import Image
+from regseg_core.backends.base import Job
+from regseg_core.backends.cache import default_folder
+from regseg_core.backends.choose import candidates
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.engine import Engine, Health
+from regseg_core.backends.spec import GraphSpec
 from regseg_core.device import choose_device, device_title, has_fast_bfloat16
-from regseg_core.graph import ENCODINGS, SegmentationGraph
+from regseg_core.graph import ENCODINGS, PRECISIONS
 from regseg_core.labels import LabelSet
 from regseg_core.weights import ModelCard, WeightsError, build_model, read_card
-
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 _TO_RGB: dict[str, int | None] = {
     "rgb8": None,
@@ -30,6 +31,15 @@ _TO_RGB: dict[str, int | None] = {
     "bgra8": cv2.COLOR_BGRA2RGB,
     "mono8": cv2.COLOR_GRAY2RGB,
 }
+
+
+#: A size is compiled for once so many frames of it have come: one picture is not worth it.
+COMPILE_AFTER = 3
+
+#: So many sizes and encodings are kept ready.
+_KEPT_ENGINES = 8
+
+_LOG = logging.getLogger("regseg_core")
 
 
 class FrameError(ValueError):
@@ -86,7 +96,14 @@ class Segmenter:
     that the network sees, None for each frame's own. `precision`: auto (float16 on a GPU, bfloat16
     on a CPU that is fast at it, else float32) or a name in `PRECISIONS`.
 
-    Raises FileNotFoundError, WeightsError, LabelError, and ValueError for the other arguments.
+    `backend`: what runs the graph, a name of `regseg_core.backends.BACKENDS`, compiled at the first
+    frame of each size; or auto, the best that works: frames are segmented by PyTorch at once, and
+    once `COMPILE_AFTER` of one size have come, a better one is compiled beside them and taken over.
+    `cache`: the folder of compiled graphs, None for none, default for the user's. `health` says
+    what runs and what failed.
+
+    Raises FileNotFoundError, WeightsError, LabelError, BackendError for a named backend that cannot
+    work here, and ValueError for the other arguments.
     """
 
     def __init__(
@@ -97,6 +114,8 @@ class Segmenter:
         precision: str = "auto",
         model: str | None = None,
         labels: LabelSet | str | Path | None = None,
+        backend: str = "auto",
+        cache: str | Path | None = "default",
     ) -> None:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size must be a height and a width in pixels, or None, not {size}")
@@ -109,11 +128,27 @@ class Segmenter:
         self.network = build_model(card, path).to(
             self.device, PRECISIONS[self.precision], memory_format=torch.channels_last
         )  # type: ignore[call-overload]
-        self.description = (
-            f"{weights}: {card.architecture}, {len(card.labels)} classes, PyTorch eager"
-            f" {self.precision} on {self.device} ({device_title(self.device)})"
+        self.backend = backend
+        self._backends, refused = candidates(backend, self.device)
+        if self._backends[-1].name == Eager.name:
+            self._backends[-1] = Eager(self.network)
+        self.health = Health(backend=self._backends[-1].name, refused=refused)
+        for name, reason in refused.items():
+            _LOG.info("backend %s is not used: %s", name, reason)
+        self._card, self._path = card, path
+        if cache == "default":
+            cache = default_folder()
+        self._cache = None if cache is None else Path(cache)
+        self._engines: dict[GraphSpec, Engine] = {}
+        self._title = f"{weights}: {card.architecture}, {len(card.labels)} classes"
+
+    @property
+    def description(self) -> str:
+        """What runs where, for people."""
+        return (
+            f"{self._title}, {self.health.backend} {self.precision} on {self.device}"
+            f" ({device_title(self.device)})"
         )
-        self._graphs: dict[tuple[str, bool], SegmentationGraph] = {}
 
     def __call__(
         self, frame: Image, encoding: str = "bgr8", confidence: bool = False
@@ -123,24 +158,48 @@ class Segmenter:
         Raises FrameError for another shape or dtype, or an encoding that is not in `ENCODINGS`.
         """
         pixels = _check(frame, encoding)
-        graph = self.graph(encoding, confidence)
-        with torch.inference_mode():
-            outputs = graph(torch.from_numpy(pixels).to(self.device).unsqueeze(0))
-            planes = [plane.squeeze(0).cpu().numpy() for plane in outputs]
+        spec = self.spec(pixels.shape[0], pixels.shape[1], encoding, confidence)
+        engine = self._engine(spec)
+        if engine.frames == COMPILE_AFTER:
+            engine.build_better(wait=False)
+        planes = [plane[0].numpy() for plane in engine(torch.from_numpy(pixels).unsqueeze(0))]
         return Segmentation(
             planes[0], planes[1] if confidence else None, self.labels, frame, encoding
         )
 
-    def graph(self, encoding: str, confidence: bool = False) -> SegmentationGraph:
-        """The graph that segments frames of that encoding; all graphs share one network."""
-        key = (encoding, confidence)
-        if key not in self._graphs:
-            self._graphs[key] = (
-                SegmentationGraph(self.network, self.labels.ids, encoding, self.size, confidence)
-                .to(self.device)
-                .eval()
-            )
-        return self._graphs[key]
+    def spec(
+        self, height: int, width: int, encoding: str = "bgr8", confidence: bool = False
+    ) -> GraphSpec:
+        """What is compiled for frames of that size."""
+        return GraphSpec(
+            encoding,
+            height,
+            width,
+            size=self.size,
+            confidence=confidence,
+            precision=self.precision,
+        )
+
+    def job(self, spec: GraphSpec) -> Job:
+        """What a backend needs to compile a spec."""
+        return Job(self._card, self._path, spec, self.device, self._cache)
+
+    def _engine(self, spec: GraphSpec) -> Engine:
+        engine = self._engines.pop(spec, None)
+        if engine is None:
+            engine = Engine(self.job(spec), self._backends, self.health)
+            while len(self._engines) >= _KEPT_ENGINES:
+                self._engines.pop(next(iter(self._engines)))
+        self._engines[spec] = engine  # in the order of their last use
+        return engine
+
+    def compile(
+        self, height: int, width: int, encoding: str = "bgr8", confidence: bool = False
+    ) -> str:
+        """Compiles for frames of that size, and waits; returns the backend that then runs."""
+        engine = self._engine(self.spec(height, width, encoding, confidence))
+        engine.build_better(wait=True)
+        return engine.backend
 
     def warm_up(self, height: int, width: int, encoding: str = "bgr8") -> None:
         """Segments an empty frame of that size, so that the first real one is not slow."""

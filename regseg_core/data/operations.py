@@ -51,12 +51,12 @@ def contrast(image: Image, factor: float) -> Image:
 def color(image: Image, factor: float) -> Image:
     """Away from the grey picture."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return _blend(grey, image, factor)
+    return _blend(grey.astype(np.uint8, copy=False), image, factor)
 
 
 def sharpness(image: Image, factor: float) -> Image:
     """Away from the smoothed picture, whose outermost pixels stay as they are."""
-    smooth = cv2.filter2D(image, -1, _SMOOTH)
+    smooth = cv2.filter2D(image, -1, _SMOOTH).astype(np.uint8, copy=False)
     smooth[[0, -1]], smooth[:, [0, -1]] = image[[0, -1]], image[:, [0, -1]]
     return _blend(smooth, image, factor)
 

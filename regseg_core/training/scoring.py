@@ -17,9 +17,9 @@ from regseg_core.arrays import Image
 from regseg_core.data.labelled import DataError, Titled
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
-from regseg_core.graph import Normalize
+from regseg_core.graph import PRECISIONS, Normalize
 from regseg_core.labels import CAMVID, LabelSet
-from regseg_core.segmenter import PRECISIONS, Segmenter
+from regseg_core.segmenter import Segmenter
 from regseg_core.training.metrics import ConfusionMatrix
 
 #: H x W x 3 uint8 RGB -> H x W uint8 class indices.

@@ -1,0 +1,78 @@
+"""What every backend offers: a graph and its sizes in, something to call with frames out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.graph import SegmentationGraph
+from regseg_core.model import RegSeg
+from regseg_core.weights import ModelCard, build_model
+
+#: N x H x W x C uint8 frames on the device -> labels and, where asked for, confidence: N x H x W
+#: uint8 each, on the device.
+Compiled = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot work here, with the reason."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One graph to be compiled: which weights, in which form, for which device."""
+
+    card: ModelCard
+    path: Path
+    spec: GraphSpec
+    device: torch.device
+    #: Folder of compiled graphs; None: they are not kept.
+    cache: Path | None
+
+    @cached_property
+    def weights(self) -> str:
+        """sha256 of the weights file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def graph(self, dtype: torch.dtype) -> SegmentationGraph:
+        """The graph with a network of its own, of that dtype, on the CPU."""
+        network = build_model(self.card, self.path)
+        return self.graph_of(network.to(dtype, memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def graph_of(self, network: RegSeg) -> SegmentationGraph:
+        """The graph with that network."""
+        spec, ids = self.spec, self.card.labels.ids
+        return SegmentationGraph(network, ids, spec.encoding, spec.size, spec.confidence).eval()
+
+
+class Backend(Protocol):
+    """One way of running the graph."""
+
+    name: str
+
+    def check(self, device: torch.device) -> None:
+        """Raises BackendError where it cannot work on that device, without building anything."""
+
+    def build(self, job: Job) -> Compiled:
+        """Compiles. Raises BackendError, or whatever its library raises."""
+
+
+class Portable(Backend, Protocol):
+    """A backend whose compiled graph is bytes, which can be kept and copied."""
+
+    def made_by(self, device: torch.device) -> dict[str, str]:
+        """What a payload is bound to, beside the graph: versions of libraries, and the device."""
+
+    def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
+        """Compiles, in this process. `gpus`: targets other than the device, such as `sm_89`."""
+
+    def load(self, payload: bytes, job: Job) -> Compiled:
+        """Makes a payload ready to run."""

@@ -1,0 +1,50 @@
+"""Which backends there are, and in which order they are tried."""
+
+from __future__ import annotations
+
+import torch
+
+from regseg_core.backends.base import Backend, BackendError, Portable
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.inductor import Inductor
+from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.tensorrt import TensorRt
+
+_PORTABLE: dict[str, Portable] = {backend.name: backend for backend in (TensorRt(), OpenVino())}
+
+BACKENDS: dict[str, Backend] = {
+    **_PORTABLE,
+    **{backend.name: backend for backend in (Inductor(), Eager())},
+}
+
+#: Fastest first, by our measurements (benchmarks/results). torch.compile is no gain on a CPU.
+_ORDER = {"cuda": ("tensorrt", "inductor", "eager"), "cpu": ("openvino", "eager")}
+
+
+def portable(name: str) -> Portable:
+    """The backend of that name whose compiled graphs are bytes. Raises BackendError for others."""
+    if name not in _PORTABLE:
+        raise BackendError(f"backend {name!r} makes no file; give {' or '.join(_PORTABLE)}")
+    return _PORTABLE[name]
+
+
+def candidates(name: str, device: torch.device) -> tuple[list[Backend], dict[str, str]]:
+    """The backends to try in turn, and why others of the device's are refused.
+
+    `name` is `auto` or one backend's, which is then the only one. Raises ValueError for an unknown
+    name, BackendError for a named one that cannot work on the device.
+    """
+    if name != "auto":
+        if name not in BACKENDS:
+            raise ValueError(f"backend {name!r}: give auto, {', '.join(BACKENDS)}")
+        BACKENDS[name].check(device)
+        return [BACKENDS[name]], {}
+    usable, refused = [], {}
+    for candidate in _ORDER[device.type]:
+        try:
+            BACKENDS[candidate].check(device)
+        except BackendError as error:
+            refused[candidate] = str(error)
+        else:
+            usable.append(BACKENDS[candidate])
+    return usable, refused

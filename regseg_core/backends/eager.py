@@ -1,0 +1,36 @@
+"""PyTorch, operator by operator: no building, works everywhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from regseg_core.backends.base import Compiled, Job
+from regseg_core.graph import PRECISIONS
+from regseg_core.model import RegSeg
+
+
+class Eager:
+    """Runs the graphs of all sizes with one network."""
+
+    name = "eager"
+
+    def __init__(self, network: RegSeg | None = None) -> None:
+        self._network = network
+
+    def check(self, device: torch.device) -> None:
+        """Works on any device."""
+
+    def build(self, job: Job) -> Compiled:
+        if self._network is None:
+            graph = job.graph(PRECISIONS[job.spec.precision])
+        else:
+            graph = job.graph_of(self._network)
+        graph = graph.to(job.device)
+
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            with torch.inference_mode():
+                planes: tuple[Tensor, ...] = graph(frames)
+                return planes
+
+        return run

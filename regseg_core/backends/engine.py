@@ -1,0 +1,104 @@
+"""One graph that is always ready: by the best backend so far, while a better one builds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from regseg_core.backends.base import Backend, Compiled, Job
+from regseg_core.backends.staging import Staged
+from regseg_core.graph import ENCODINGS
+
+_LOG = logging.getLogger("regseg_core")
+
+
+@dataclass
+class Health:
+    """How the backends of a Segmenter do."""
+
+    #: What segmented the last frame.
+    backend: str = ""
+    #: What is being compiled just now.
+    building: str | None = None
+    #: Backends that cannot work here, with the reason.
+    refused: dict[str, str] = field(default_factory=dict)
+    #: What failed while compiling or running, oldest first.
+    failures: list[str] = field(default_factory=list)
+
+
+class Engine:
+    """Runs one graph by the first of `backends` that works; the last one is there at once.
+
+    It answers at once, by the last one. `build_better` compiles a better one, in this thread or
+    beside it. One that fails while running is dropped, and the frame is given to the next.
+    """
+
+    def __init__(self, job: Job, backends: Sequence[Backend], health: Health) -> None:
+        self._job, self._health = job, health
+        #: Frames that it was given.
+        self.frames = 0
+        self._untried = list(backends)
+        self._lock = threading.Lock()
+        self._last_resort = self._open(self._untried.pop())
+        self._current = self._last_resort
+
+    @property
+    def backend(self) -> str:
+        return self._current[0]
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """What Compiled does, from and to the host's memory. Raises what the last resort raises."""
+        self.frames += 1
+        name, run = self._current
+        self._health.backend = name
+        try:
+            return run(frames)
+        except Exception as error:
+            if run is self._last_resort[1]:
+                raise
+            self._note(f"{name} failed on {self._job.spec.title()} and is dropped: {error}")
+        self._current = self._last_resort
+        self.build_better(wait=False)
+        return self(frames)
+
+    def build_better(self, wait: bool) -> None:
+        """Compiles the best backend that has not failed yet, and goes over to it."""
+        if not self._untried:
+            return
+        if wait:
+            self._build()
+        else:
+            threading.Thread(target=self._build, name="compiling", daemon=True).start()
+
+    def _build(self) -> None:
+        with self._lock:
+            while self._untried:
+                backend = self._untried.pop(0)
+                title = f"{backend.name} for {self._job.spec.title()}"
+                self._health.building = title
+                try:
+                    self._current = self._open(backend)
+                except Exception as error:
+                    self._note(f"{title} could not be compiled: {error}")
+                    continue
+                finally:
+                    self._health.building = None
+                _LOG.info("now running %s instead of %s", title, self._last_resort[0])
+                return
+
+    def _open(self, backend: Backend) -> tuple[str, Compiled]:
+        job = self._job
+        run = backend.build(job)
+        if job.device.type == "cuda":
+            spec = job.spec
+            shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding][1])
+            run = Staged(run, shape, job.device)
+        return backend.name, run
+
+    def _note(self, failure: str) -> None:
+        self._health.failures.append(failure)
+        _LOG.warning("%s", failure)

@@ -1,0 +1,37 @@
+"""torch.compile: generated kernels on a GPU, frozen weights and C++ on a CPU."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.graph import PRECISIONS
+
+
+class Inductor:
+    name = "inductor"
+
+    def check(self, device: torch.device) -> None:
+        if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++"))):
+            raise BackendError("torch.compile needs a C++ compiler: sudo apt install g++")
+
+    def build(self, job: Job) -> Compiled:
+        graph = job.graph(PRECISIONS[job.spec.precision]).to(job.device)
+        options: dict[str, Any] = {"freezing": True}
+        if job.device.type == "cuda":
+            options["max_autotune"] = True
+        compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
+
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            with torch.no_grad():
+                planes: tuple[Tensor, ...] = compiled(frames)
+                return planes
+
+        spec = job.spec
+        shape = (spec.batch, spec.height, spec.width, graph.channels)
+        run(torch.zeros(shape, dtype=torch.uint8, device=job.device))
+        return run

@@ -1,0 +1,48 @@
+"""What is compiled, and by which names its result is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+#: Of `SegmentationGraph`: raised when the same weights would give other labels.
+GRAPH_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Everything about a graph that its compiled form is fixed to."""
+
+    encoding: str
+    height: int
+    width: int
+    batch: int = 1
+    #: Height and width that the network sees; None: the frame's own.
+    size: tuple[int, int] | None = None
+    confidence: bool = False
+    #: Of the network: a name in `regseg_core.segmenter.PRECISIONS`.
+    precision: str = "float32"
+
+    def title(self) -> str:
+        """What a person calls it."""
+        batch = f"{self.batch} x " if self.batch > 1 else ""
+        return f"{batch}{self.height} x {self.width} {self.encoding}, {self.precision}"
+
+    def identity(self, weights: str, made_by: Mapping[str, str]) -> dict[str, object]:
+        """All that must be equal for a compiled form to be used again.
+
+        `weights`: sha256 of the file; `made_by`: versions of libraries, and the device.
+        """
+        return {
+            "graph_version": GRAPH_VERSION,
+            "weights": weights,
+            "spec": json.loads(json.dumps(asdict(self))),
+            "made_by": dict(sorted(made_by.items())),
+        }
+
+
+def key_of(identity: Mapping[str, object]) -> str:
+    """sha256 of an identity, as hexadecimal digits."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

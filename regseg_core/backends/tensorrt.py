@@ -1,0 +1,133 @@
+"""TensorRT: the whole graph as one engine, built also where there is no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.cache import kept_or_built
+from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
+from regseg_core.device import device_title
+
+#: TensorRT for RTX (desktop GPUs, from the Python package index) and TensorRT (Jetson, servers).
+LIBRARIES = ("tensorrt_rtx", "tensorrt")
+
+
+class TensorRt:
+    name = "tensorrt"
+
+    def check(self, device: torch.device) -> None:
+        if device.type != "cuda":
+            raise BackendError(f"TensorRT runs on a GPU, not on {device}")
+        library()
+
+    def build(self, job: Job) -> Compiled:
+        return self.load(kept_or_built(self, job), job)
+
+    def made_by(self, device: torch.device) -> dict[str, str]:
+        """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""
+        trt = library()
+        bound = trt.__name__ != "tensorrt_rtx"
+        return {
+            "backend": self.name,
+            "library": f"{trt.__name__} {trt.__version__}",
+            "torch": torch.__version__.partition("+")[0],
+            "target": _capability(device) if bound else "any",
+            "device": device_title(device) if bound else "any",
+        }
+
+    def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
+        """A serialised engine. Precision is the graph's own: the network is strongly typed.
+
+        Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
+        Raises BackendError for an operator or target that this TensorRT does not have.
+        """
+        trt = library()
+        logger = trt.Logger(trt.Logger.ERROR)
+        builder = trt.Builder(logger)
+        network = parse(trt, logger, builder, to_onnx(job))
+        config = builder.create_builder_config()
+        _set_targets(trt, config, gpus)
+        engine = builder.build_serialized_network(network, config)
+        if engine is None:
+            raise BackendError(
+                f"{trt.__name__} {trt.__version__} built no engine; its log says why"
+            )
+        return bytes(engine)
+
+    def load(self, payload: bytes, job: Job) -> Compiled:
+        trt = library()
+        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        engine = runtime.deserialize_cuda_engine(payload)
+        if engine is None:
+            raise BackendError(
+                "the engine could not be loaded on this GPU; TensorRT's log says why"
+            )
+        context = engine.create_execution_context()
+        spec = job.spec
+        shape = (spec.batch, spec.height, spec.width)
+        planes = tuple(
+            torch.empty(shape, dtype=torch.uint8, device=job.device)
+            for _ in OUTPUTS[: 1 + spec.confidence]
+        )
+        for name, plane in zip(OUTPUTS, planes, strict=False):
+            context.set_tensor_address(name, plane.data_ptr())
+
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            context.set_tensor_address(INPUT, frames.data_ptr())
+            if not context.execute_async_v3(torch.cuda.current_stream(job.device).cuda_stream):
+                raise BackendError("TensorRT failed to run the engine; its log says why")
+            return planes
+
+        # Kept alive as long as the function.
+        run.runtime = runtime  # type: ignore[attr-defined]
+        return run
+
+
+def library() -> Any:
+    """The installed TensorRT's Python module. Raises BackendError where there is none."""
+    reasons = []
+    for name in LIBRARIES:
+        try:
+            return import_module(name)
+        except (ImportError, OSError) as error:
+            reasons.append(f"{name}: {error}")
+    raise BackendError(f"pip install 'regseg_ros[tensorrt-rtx]' ({'; '.join(reasons)})")
+
+
+def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:
+    """TensorRT's network of an ONNX model, with every operator or BackendError."""
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        errors = [parser.get_error(place).desc() for place in range(parser.num_errors)]
+        raise BackendError(f"TensorRT does not take the graph: {'; '.join(errors)}")
+    return network
+
+
+def _set_targets(trt: Any, config: Any, gpus: Sequence[str]) -> None:
+    if not gpus:
+        return
+    if not hasattr(trt, "ComputeCapability"):
+        raise BackendError("TensorRT builds for the GPU it runs on; --gpu is for TensorRT for RTX")
+    known = {name: c for name, c in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
+    config.num_compute_capabilities = len(gpus)
+    for place, gpu in enumerate(gpus):
+        capability = known.get(gpu.upper().replace("_", ""))
+        if capability is None:
+            names = ", ".join(f"sm_{name[2:]}" for name in known)
+            raise BackendError(
+                f"TensorRT for RTX {trt.__version__} builds for {names}, not for {gpu}; a Jetson"
+                " compiles with its own TensorRT"
+            )
+        config.set_compute_capability(capability, place)
+
+
+def _capability(device: torch.device) -> str:
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"
