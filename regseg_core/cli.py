@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from regseg_core import zoo
+from regseg_core.backends.base import BackendError
+from regseg_core.backends.choose import BACKENDS
 from regseg_core.graph import PRECISIONS
 from regseg_core.segmenter import Segmenter
 
@@ -22,17 +24,25 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
     )
 
 
-def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
-    """Which weights run where."""
+def add_weights_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights."""
     parser.add_argument(
         "--weights",
         default=zoo.DEFAULT,
         help=f"a file, or shipped weights by name: {', '.join(zoo.names())}",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
     parser.add_argument("--model", help="network of weights without a card, such as regseg48")
     parser.add_argument("--labels", help="label set of weights without a card: name or YAML file")
+
+
+def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights run where."""
+    add_weights_options(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
+    parser.add_argument(
+        "--backend", default="eager", help=f"what runs the graph: auto, {', '.join(BACKENDS)}"
+    )
 
 
 def make_segmenter(options: argparse.Namespace) -> Segmenter:
@@ -43,6 +53,7 @@ def make_segmenter(options: argparse.Namespace) -> Segmenter:
         precision=options.precision,
         model=options.model,
         labels=options.labels,
+        backend=options.backend,
     )
     print(segment.description)
     return segment
@@ -53,5 +64,5 @@ def errors_in_one_line() -> Iterator[None]:
     """Ends the program with the message of a file or argument that cannot be used."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BackendError) as error:
         sys.exit(f"error: {error}")

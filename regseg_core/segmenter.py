@@ -14,8 +14,8 @@ import torch
 from regseg_core import zoo
 from regseg_core.arrays import Image
 from regseg_core.backends.base import Job
-from regseg_core.backends.cache import default_folder
-from regseg_core.backends.choose import candidates
+from regseg_core.backends.cache import default_folder, read_identity, read_payload
+from regseg_core.backends.choose import candidates, portable
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine import Engine, Health
 from regseg_core.backends.spec import GraphSpec
@@ -100,10 +100,12 @@ class Segmenter:
     frame of each size; or auto, the best that works: frames are segmented by PyTorch at once, and
     once `COMPILE_AFTER` of one size have come, a better one is compiled beside them and taken over.
     `cache`: the folder of compiled graphs, None for none, default for the user's. `health` says
-    what runs and what failed.
+    what runs and what failed. `engine`: a file of `python -m regseg_core.compile`, made here or
+    elsewhere of the same weights, for frames of its size.
 
     Raises FileNotFoundError, WeightsError, LabelError, BackendError for a named backend that cannot
-    work here, and ValueError for the other arguments.
+    work here, EngineError for an engine file that does not fit, and ValueError for the other
+    arguments.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Segmenter:
         labels: LabelSet | str | Path | None = None,
         backend: str = "auto",
         cache: str | Path | None = "default",
+        engine: str | Path | None = None,
     ) -> None:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f"size must be a height and a width in pixels, or None, not {size}")
@@ -139,6 +142,9 @@ class Segmenter:
         if cache == "default":
             cache = default_folder()
         self._cache = None if cache is None else Path(cache)
+        self._engine_file = None if engine is None else Path(engine)
+        if self._engine_file is not None:
+            self._check_engine_file(self._engine_file)
         self._engines: dict[GraphSpec, Engine] = {}
         self._title = f"{weights}: {card.architecture}, {len(card.labels)} classes"
 
@@ -182,7 +188,13 @@ class Segmenter:
 
     def job(self, spec: GraphSpec) -> Job:
         """What a backend needs to compile a spec."""
-        return Job(self._card, self._path, spec, self.device, self._cache)
+        return Job(self._card, self._path, spec, self.device, self._cache, self._engine_file)
+
+    def _check_engine_file(self, path: Path) -> None:
+        identity = read_identity(path)
+        job = self.job(GraphSpec(**identity["spec"]))
+        made_by = portable(identity["made_by"]["backend"]).made_by(self.device)
+        read_payload(path, job.spec.identity(job.weights, made_by), carried=True)
 
     def _engine(self, spec: GraphSpec) -> Engine:
         engine = self._engines.pop(spec, None)

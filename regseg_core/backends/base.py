@@ -36,6 +36,8 @@ class Job:
     device: torch.device
     #: Folder of compiled graphs; None: they are not kept.
     cache: Path | None
+    #: An engine file that may have been compiled elsewhere, for the spec that it is for.
+    engine: Path | None = None
 
     @cached_property
     def weights(self) -> str:

@@ -39,19 +39,26 @@ def pack(identity: Mapping[str, object], payload: bytes) -> bytes:
 
 
 def read_identity(path: Path) -> dict[str, Any]:
-    """What an engine file was made of. Raises EngineError for another or a damaged file."""
-    return _read_header(path, path.open("rb").read(1 << 16))["identity"]  # type: ignore[no-any-return]
+    """What an engine file was made of.
+
+    Raises FileNotFoundError, and EngineError for another or a damaged file.
+    """
+    with path.open("rb") as file:
+        identity: dict[str, Any] = _read_header(path, file.read(1 << 16))["identity"]
+    return identity
 
 
-def read_payload(path: Path, identity: Mapping[str, object]) -> bytes:
+def read_payload(path: Path, identity: Mapping[str, object], carried: bool = False) -> bytes:
     """The payload of an engine file that was made of just that.
 
+    One that was `carried` here from another machine may have been made beside another PyTorch.
     Raises EngineError for one that is damaged or made of anything else, and says what differs.
     """
     data = path.read_bytes()
     header = _read_header(path, data)
-    if header["identity"] != identity:
-        differ = _differences(header["identity"], identity)
+    theirs, ours = (_plain(entry, carried) for entry in (header["identity"], identity))
+    if theirs != ours:
+        differ = _differences(theirs, ours)
         raise EngineError(f"{path} was compiled for something else: {differ}")
     payload = data[len(_MAGIC) :].partition(b"\n")[2]
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
@@ -60,8 +67,12 @@ def read_payload(path: Path, identity: Mapping[str, object]) -> bytes:
 
 
 def kept_or_built(backend: Portable, job: Job) -> bytes:
-    """A job's payload from the job's cache, else from a process that compiles it."""
+    """A job's payload from its engine file or the cache, else from a process that compiles it."""
     identity = job.spec.identity(job.weights, backend.made_by(job.device))
+    if job.engine is not None:
+        carried = read_identity(job.engine)
+        if carried["spec"] == identity["spec"]:
+            return read_payload(job.engine, identity, carried=True)
     cache = EngineCache(job.cache)
     return cache.get_or_build(identity, lambda: payload_from_child(backend.name, job))[0]
 
@@ -144,6 +155,12 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path} is not a compiled graph, or a damaged one") from error
     return header  # type: ignore[no-any-return]
+
+
+def _plain(identity: Mapping[str, Any], carried: bool) -> dict[str, Any]:
+    made_by = identity.get("made_by", {})
+    kept = {name: v for name, v in made_by.items() if not (carried and name == "torch")}
+    return {**identity, "made_by": kept}
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

@@ -1,0 +1,115 @@
+"""The gate: a compiled graph must score like PyTorch in float32 on labelled images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from regseg_core.arrays import Image
+from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.eager import Eager
+from regseg_core.graph import ENCODINGS
+from regseg_core.training.metrics import ConfusionMatrix
+from regseg_core.training.scoring import open_scored
+
+#: Points of IoU, in percent, that a compiled graph may lose.
+MEAN_MAY_LOSE, CLASS_MAY_LOSE = 0.2, 1.0
+
+#: How RGB becomes each encoding.
+FROM_RGB: dict[str, int | None] = {
+    "rgb8": None,
+    "bgr8": cv2.COLOR_RGB2BGR,
+    "rgba8": cv2.COLOR_RGB2RGBA,
+    "bgra8": cv2.COLOR_RGB2BGRA,
+    "mono8": cv2.COLOR_RGB2GRAY,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """IoU of each class in percent by PyTorch in float32 and compiled; None: it does not occur."""
+
+    names: tuple[str, ...]
+    exact: list[float | None]
+    compiled: list[float | None]
+    #: Share of the pixels with the same label, in percent.
+    agreement: float
+    images: int
+
+    @property
+    def lost(self) -> dict[str, float]:
+        """Points that each class has lost; negative where it has won."""
+        both = zip(self.names, self.exact, self.compiled, strict=True)
+        return {name: a - b for name, a, b in both if a is not None and b is not None}
+
+    @property
+    def mean_lost(self) -> float:
+        return float(np.mean(list(self.lost.values()))) if self.lost else 0.0
+
+    def __str__(self) -> str:
+        width = max(map(len, self.names))
+        rows = [f"{'class':{width}}   PyTorch  compiled  points lost"]
+        for name, exact, compiled in zip(self.names, self.exact, self.compiled, strict=True):
+            if exact is not None and compiled is not None:
+                rows.append(
+                    f"{name:{width}}  {exact:8.2f}  {compiled:8.2f}  {exact - compiled:8.2f}"
+                )
+        rows.append(f"mean points lost {self.mean_lost:.2f} on {self.images} images;")
+        rows[-1] += f" {self.agreement:.2f} % of the pixels have the same label"
+        return "\n".join(rows)
+
+    def refuse_if_worse(self) -> None:
+        """Raises BackendError where more is lost than may be."""
+        worst = max(self.lost, key=lambda name: self.lost[name], default="")
+        reasons = []
+        if self.mean_lost > MEAN_MAY_LOSE:
+            reasons.append(f"mIoU falls by {self.mean_lost:.2f} points (at most {MEAN_MAY_LOSE})")
+        if worst and self.lost[worst] > CLASS_MAY_LOSE:
+            points = self.lost[worst]
+            reasons.append(f"{worst} falls by {points:.2f} points (at most {CLASS_MAY_LOSE})")
+        if reasons:
+            raise BackendError(f"the compiled graph is refused: {'; '.join(reasons)}")
+
+
+def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
+    """Runs both graphs over a split of a data set, whose images are brought to the graph's size.
+
+    Raises DataError for data that do not fit.
+    """
+    spec, labels = job.spec, job.card.labels
+    images = open_scored(data, split, labels)
+    exact = Eager().build(replace(job, spec=replace(spec, precision="float32")))
+    matrices = [ConfusionMatrix(len(labels)) for _ in range(2)]
+    same = 0
+    for index in tqdm(range(len(images)), unit="image", desc="verifying", leave=False):
+        image, truth = images[index]
+        frames = torch.from_numpy(_frames(image, job)).to(job.device)
+        size = (spec.width, spec.height)
+        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        found = [run(frames)[0][0].cpu().numpy() for run in (exact, compiled)]
+        for matrix, predicted in zip(matrices, found, strict=True):
+            indices = torch.from_numpy(labels.to_indices(predicted))
+            matrix.update(indices, torch.from_numpy(truth))
+        same += int((found[0] == found[1]).sum())
+
+    def percent(matrix: ConfusionMatrix) -> list[float | None]:
+        return [None if math.isnan(value) else 100 * value for value in matrix.iou()]
+
+    agreement = 100 * same / (len(images) * spec.height * spec.width)
+    exact_iou, compiled_iou = map(percent, matrices)
+    return Comparison(labels.names, exact_iou, compiled_iou, agreement, len(images))
+
+
+def _frames(image: Image, job: Job) -> Image:
+    spec = job.spec
+    image = cv2.resize(image, (spec.width, spec.height)).astype(np.uint8, copy=False)
+    conversion = FROM_RGB[spec.encoding]
+    if conversion is not None:
+        image = cv2.cvtColor(image, conversion).astype(np.uint8, copy=False)
+    pixels = image.reshape(spec.height, spec.width, ENCODINGS[spec.encoding][1])
+    return np.ascontiguousarray(np.repeat(pixels[None], spec.batch, axis=0))

@@ -1,0 +1,115 @@
+"""`python -m regseg_core.compile`: weights -> a compiled graph in a file, checked if asked."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from regseg_core.backends.base import Job
+from regseg_core.backends.cache import EngineCache, default_folder, pack, read_identity
+from regseg_core.backends.choose import BACKENDS, portable
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.verify import compare
+from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line
+from regseg_core.files import write_bytes
+from regseg_core.graph import ENCODINGS, PRECISIONS
+from regseg_core.segmenter import Segmenter
+
+_PRECISIONS = {"fp16": "float16", "fp32": "float32", "bf16": "bfloat16"}
+
+
+def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
+    """The bytes of an engine file for a job, compiled in this process.
+
+    Raises BackendError for a backend that makes no file, or cannot make this one.
+    """
+    chosen = portable(backend)
+    identity = job.spec.identity(job.weights, chosen.made_by(job.device))
+    return pack(identity, chosen.payload(job, gpus))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = command_parser("compile", __doc__)
+    add_weights_options(parser)
+    parser.add_argument("--size", type=_size, help="frames: HEIGHTxWIDTH, such as 1024x2048")
+    parser.add_argument("--batch", type=int, default=1, help="frames at once")
+    parser.add_argument("--encoding", default="bgr8", choices=ENCODINGS, help="of the frames")
+    parser.add_argument("--confidence", action="store_true", help="also the label's probability")
+    parser.add_argument(
+        "--precision",
+        default="fp16",
+        choices=[*_PRECISIONS, *PRECISIONS],
+        help="of the network's weights and activations",
+    )
+    parser.add_argument("--backend", default="tensorrt", choices=BACKENDS, help="what compiles")
+    parser.add_argument("--gpu", nargs="+", default=[], help="targets, such as sm_86 sm_89")
+    parser.add_argument("--verify", help="data set; refuses a graph that scores worse than PyTorch")
+    parser.add_argument("--split", default="val", help="split of the data set")
+    parser.add_argument("-o", "--out", type=Path, help="file to write")
+    parser.add_argument("--list", action="store_true", help="show the kept graphs and end")
+    parser.add_argument("--clear", action="store_true", help="delete the kept graphs and end")
+    options = parser.parse_args(arguments)
+    with errors_in_one_line():
+        if options.list or options.clear:
+            _kept(options.clear)
+        else:
+            _compile(options)
+
+
+def _compile(options: argparse.Namespace) -> None:
+    if options.size is None or options.out is None:
+        raise ValueError("give --size HEIGHTxWIDTH and -o FILE")
+    segment = Segmenter(
+        options.weights,
+        precision=_PRECISIONS.get(options.precision, options.precision),
+        model=options.model,
+        labels=options.labels,
+        backend="eager",
+        cache=None,
+    )
+    spec = GraphSpec(
+        options.encoding,
+        height=options.size[0],
+        width=options.size[1],
+        batch=options.batch,
+        confidence=options.confidence,
+        precision=segment.precision,
+    )
+    job = segment.job(spec)
+    started = time.monotonic()
+    with tqdm(total=1, desc=f"{options.backend}: {spec.title()}", bar_format="{desc} {elapsed}"):
+        data = compile_graph(job, options.backend, tuple(options.gpu))
+    print(f"compiled in {time.monotonic() - started:.1f} s")
+    if options.verify:
+        payload = data.partition(b"\n")[2].partition(b"\n")[2]
+        compiled = portable(options.backend).load(payload, job)
+        report = compare(compiled, job, options.verify, options.split)
+        print(report)
+        report.refuse_if_worse()
+    write_bytes(options.out, data)
+    print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
+
+
+def _kept(clear: bool) -> None:
+    cache = EngineCache(default_folder())
+    for path in cache.entries():
+        identity = read_identity(path)
+        spec = GraphSpec(**identity["spec"])
+        made_by = " ".join(f"{name} {value}" for name, value in identity["made_by"].items())
+        print(f"{path.name[:12]}  {path.stat().st_size / 1e6:6.1f} MB  {spec.title()}  {made_by}")
+    if clear:
+        print(f"deleted {cache.clear()} from {cache.folder}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    if not (found := re.fullmatch(r"(\d+)x(\d+)", text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 1024x2048")
+    return int(found[1]), int(found[2])
+
+
+if __name__ == "__main__":
+    main()
