@@ -30,7 +30,7 @@ setup(
         (f"share/{NAME}/config/train", files("config/train/*.yaml")),
     ],
     install_requires=[
-        "torch>=2.4,<2.14",
+        "torch>=2.6,<2.15",
         "numpy>=1.26,<2.3",
         "opencv-python-headless>=4.9",
         "PyYAML>=6",
@@ -40,6 +40,9 @@ setup(
         "pillow>=10",
     ],
     extras_require={
+        "openvino": ["openvino>=2025.0"],
+        # Engines from ONNX, built also without a GPU. A Jetson has TensorRT from JetPack.
+        "tensorrt-rtx": ["tensorrt_rtx>=1.4", "onnx>=1.18", "onnxscript>=0.5"],
         # 2.6.2 and 2.6.3 were malicious releases.
         "train": [
             "lightning>=2.6,!=2.6.2,!=2.6.3",

@@ -28,8 +28,6 @@ class OpenVino:
         _library()
 
     def build(self, job: Job) -> Compiled:
-        if job.spec.precision not in _HINTS:
-            raise BackendError(f"OpenVINO computes in {' or '.join(_HINTS)} on a CPU")
         return self.load(kept_or_built(self, job), job)
 
     def made_by(self, device: torch.device) -> dict[str, str]:
@@ -44,6 +42,8 @@ class OpenVino:
         """OpenVINO's form of the graph: the length of its XML in 8 bytes, the XML, the weights."""
         if gpus:
             raise BackendError("OpenVINO compiles for the CPU; --gpu is for TensorRT")
+        if job.spec.precision not in _HINTS:
+            raise BackendError(f"OpenVINO computes in {' or '.join(_HINTS)} on a CPU")
         ov = _library()
         spec, graph = job.spec, job.graph(torch.float32)
         shape = (spec.batch, spec.height, spec.width, graph.channels)

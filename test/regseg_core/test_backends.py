@@ -1,0 +1,238 @@
+"""Backends give the labels that PyTorch gives, and none leaves a frame unsegmented."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from regseg_core import Segmenter, zoo
+from regseg_core.backends.base import Backend, BackendError, Compiled, Job
+from regseg_core.backends.cache import kept_or_built
+from regseg_core.backends.choose import BACKENDS, candidates
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.engine import Engine, Health
+from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.verify import FROM_RGB, compare
+from regseg_core.data.synthetic import STREET, SyntheticStreets
+from regseg_core.graph import ENCODINGS
+from regseg_core.segmenter import COMPILE_AFTER
+from regseg_core.weights import read_card
+
+CPU = torch.device("cpu")
+
+
+def job(spec: GraphSpec, cache: Path | None = None) -> Job:
+    path = zoo.find("regseg48-camvid")
+    card = read_card(path)
+    assert card is not None
+    return Job(card, path, spec, CPU, cache)
+
+
+@pytest.fixture(scope="module")
+def few_streets() -> pytest.MonkeyPatch:  # type: ignore[misc]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("regseg_core.training.scoring._STREETS", 12)
+        yield patch
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("backend", ["openvino", "inductor"])
+@pytest.mark.usefixtures("few_streets")
+def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str) -> None:
+    spec = GraphSpec(encoding, 240, 320, precision="bfloat16", confidence=True)
+    compiled = BACKENDS[backend].build(job(spec))
+    report = compare(compiled, job(spec), STREET, "val")
+    assert report.images == 12 and report.agreement > 99.5
+    report.refuse_if_worse()
+
+
+@pytest.mark.parametrize("backend", ["openvino", "eager"])
+@pytest.mark.parametrize(("height", "width", "batch"), [(97, 131, 1), (64, 96, 3)])
+def test_labels_and_confidence_equal_pytorchs(
+    backend: str, height: int, width: int, batch: int
+) -> None:
+    spec = GraphSpec("bgr8", height, width, batch, confidence=True)
+    streets = SyntheticStreets(batch, width, height)
+    frames = torch.from_numpy(np.stack([streets[i][0][..., ::-1] for i in range(batch)]))
+    exact = Eager().build(job(spec))(frames)
+    found = BACKENDS[backend].build(job(spec))(frames)
+    assert [plane.shape for plane in found] == [(batch, height, width)] * 2
+    assert (found[0] == exact[0]).float().mean() > 0.9999
+    assert (found[1].int() - exact[1].int()).abs().max() <= 3
+
+
+def test_every_encoding_can_be_verified() -> None:
+    assert set(FROM_RGB) == set(ENCODINGS)
+
+
+def test_auto_says_why_a_backend_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing() -> None:
+        raise BackendError("pip install openvino (no such module)")
+
+    monkeypatch.setattr("regseg_core.backends.openvino._library", missing)
+    with caplog.at_level(logging.INFO):
+        segment = Segmenter(backend="auto", device="cpu")
+    assert segment.health.refused == {"openvino": "pip install openvino (no such module)"}
+    [line] = [r.message for r in caplog.records if "not used" in r.message]
+    assert line == "backend openvino is not used: pip install openvino (no such module)"
+    assert segment(np.zeros((64, 64, 3), np.uint8)).labels.shape == (64, 64)
+    assert segment.health.backend == "eager"
+    with pytest.raises(BackendError, match="pip install openvino"):
+        Segmenter(backend="openvino", device="cpu")
+
+
+def test_a_backend_named_by_hand_must_work() -> None:
+    with pytest.raises(BackendError, match="TensorRT runs on a GPU, not on cpu"):
+        Segmenter(backend="tensorrt", device="cpu")
+    with pytest.raises(ValueError, match="backend 'cuda': give auto, tensorrt, "):
+        Segmenter(backend="cuda")
+    usable, refused = candidates("auto", CPU)
+    assert [b.name for b in usable] == ["openvino", "eager"] and refused == {}
+
+
+class Slow:
+    """A backend that builds when told to, and then marks what it segmented."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def check(self, device: torch.device) -> None: ...
+
+    def build(self, job: Job) -> Compiled:
+        assert self.may_end.wait(30)
+        return lambda frames: (torch.full(frames.shape[:3], 7, dtype=torch.uint8),)
+
+
+class Failing:
+    """A backend that runs a few frames before the GPU's memory is full."""
+
+    name = "failing"
+
+    def __init__(self, frames: int, builds: bool = True) -> None:
+        self.frames, self.builds = frames, builds
+
+    def check(self, device: torch.device) -> None: ...
+
+    def build(self, job: Job) -> Compiled:
+        if not self.builds:
+            raise RuntimeError("no converter for aten::nothing")
+
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            self.frames -= 1
+            if self.frames < 0:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return (torch.full(frames.shape[:3], 9, dtype=torch.uint8),)
+
+        return run
+
+
+def engine_of(*backends: Backend) -> tuple[Engine, Health, Callable[[], str]]:
+    health = Health()
+    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [*backends, Eager()], health)
+    frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+
+    def who() -> str:
+        value = int(engine(frame)[0][0, 0, 0])
+        return {7: "slow", 9: "failing"}.get(value, "eager")
+
+    return engine, health, who
+
+
+def until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_frames_are_segmented_while_a_better_backend_builds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = Slow()
+    engine, health, who = engine_of(slow)
+    with caplog.at_level(logging.INFO):
+        engine.build_better(wait=False)
+        until(lambda: health.building is not None)
+        assert [who() for _ in range(3)] == ["eager"] * 3
+        slow.may_end.set()
+        until(lambda: who() == "slow")
+    assert health.backend == "slow" and health.building is None and not health.failures
+    assert "now running slow for 64 x 64 rgb8, float32 instead of eager" in caplog.text
+
+
+def test_a_backend_that_fails_while_running_is_dropped_and_the_frame_is_segmented(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = Slow()
+    engine, health, who = engine_of(Failing(2), slow)
+    engine.build_better(wait=True)
+    assert [who(), who()] == ["failing"] * 2
+    assert who() == "eager", "the very frame that it failed on"
+    slow.may_end.set()
+    until(lambda: who() == "slow")
+    [failure] = health.failures
+    assert failure.startswith("failing failed on 64 x 64 rgb8, float32 and is dropped: CUDA out")
+    assert failure in caplog.text
+
+
+def test_a_backend_that_cannot_be_compiled_is_left_for_the_next() -> None:
+    slow = Slow()
+    slow.may_end.set()
+    engine, health, who = engine_of(Failing(2, builds=False), slow)
+    engine.build_better(wait=True)
+    assert who() == "slow"
+    assert "could not be compiled: no converter for aten::nothing" in health.failures[0]
+
+
+def test_nothing_is_left_when_the_last_resort_fails() -> None:
+    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [Failing(0)], Health())
+    with pytest.raises(torch.OutOfMemoryError):
+        engine(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+
+
+def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -> None:
+    segment = Segmenter(device="cpu", precision="float32", cache=tmp_path)
+    frame, _ = SyntheticStreets(1, 160, 120)[0]
+    first = segment(frame, "rgb8").labels
+    assert segment.health.backend == "eager" and not list(tmp_path.iterdir())
+    for _ in range(COMPILE_AFTER):
+        assert np.array_equal(segment(frame, "rgb8").labels, first)
+    deadline = time.monotonic() + 120
+    while segment.health.backend != "openvino":
+        assert time.monotonic() < deadline and not segment.health.failures
+        now = segment(frame, "rgb8").labels
+        time.sleep(0.05)
+    assert (now == first).mean() > 0.9995
+    assert "openvino float32 on cpu" in segment.description
+    assert len(list(tmp_path.glob("*.engine"))) == 1
+    assert segment.compile(120, 160, "rgb8") == "openvino"
+
+
+def test_an_engine_is_built_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(*_: object) -> bytes:
+        raise AssertionError("built in this process")
+
+    monkeypatch.setattr(OpenVino, "payload", here)
+    spec = GraphSpec("mono8", 64, 64)
+    payload = kept_or_built(OpenVino(), job(spec, tmp_path))
+    assert kept_or_built(OpenVino(), job(spec, tmp_path)) == payload
+    bad = replace(job(spec), path=tmp_path / "none.safetensors")
+    bad.__dict__["weights"] = "0"
+    with pytest.raises(BackendError, match=r"none\.safetensors"):
+        kept_or_built(OpenVino(), bad)

@@ -1,0 +1,131 @@
+"""Compiled graphs are kept, and used again only where everything is as it was."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from regseg_core.backends.cache import (
+    EngineCache,
+    EngineError,
+    pack,
+    read_identity,
+    read_payload,
+)
+from regseg_core.backends.spec import GraphSpec, key_of
+
+SPEC = GraphSpec("bgr8", 512, 1024, precision="float16")
+MADE_BY = {"backend": "tensorrt", "library": "tensorrt_rtx 1.6", "torch": "2.13.0", "device": "any"}
+IDENTITY = SPEC.identity("abc", MADE_BY)
+
+
+def never() -> bytes:
+    raise AssertionError("built again")
+
+
+def test_a_graph_is_built_once_and_kept(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path / "deep" / "cache")
+    assert cache.get_or_build(IDENTITY, lambda: b"\x00engine\n\xff") == (b"\x00engine\n\xff", False)
+    assert cache.get_or_build(IDENTITY, never) == (b"\x00engine\n\xff", True)
+    [entry] = cache.entries()
+    assert read_identity(entry) == IDENTITY and entry.stem == key_of(IDENTITY)
+    assert cache.clear() == 1 and cache.entries() == []
+    assert cache.get_or_build(IDENTITY, lambda: b"new") == (b"new", False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SPEC.identity("abd", MADE_BY),
+        GraphSpec("rgb8", 512, 1024, precision="float16").identity("abc", MADE_BY),
+        GraphSpec("bgr8", 512, 1024, precision="float32").identity("abc", MADE_BY),
+        GraphSpec("bgr8", 512, 1024, 4, precision="float16").identity("abc", MADE_BY),
+        GraphSpec("bgr8", 512, 1024, size=(256, 512), precision="float16").identity("abc", MADE_BY),
+        GraphSpec("bgr8", 512, 1024, confidence=True, precision="float16").identity("abc", MADE_BY),
+        SPEC.identity("abc", MADE_BY | {"library": "tensorrt_rtx 1.7"}),
+        SPEC.identity("abc", MADE_BY | {"torch": "2.14.0"}),
+        SPEC.identity("abc", MADE_BY | {"device": "NVIDIA L4"}),
+        IDENTITY | {"graph_version": 0},
+    ],
+)
+def test_anything_else_has_another_key(other: dict[str, object], tmp_path: Path) -> None:
+    assert key_of(other) != key_of(IDENTITY)
+    cache = EngineCache(tmp_path)
+    cache.get_or_build(IDENTITY, lambda: b"one")
+    assert cache.get_or_build(other, lambda: b"two") == (b"two", False)
+    with pytest.raises(EngineError, match=r"was compiled for something else: .*, here "):
+        read_payload(tmp_path / f"{key_of(IDENTITY)}.engine", other)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: data[:-3] + b"\x00" + data[-2:],
+        lambda data: b"\x80\x04\x95pickled",
+        lambda data: data.replace(b"abc", b"xyz"),
+        lambda data: pack(SPEC.identity("foreign", MADE_BY), b"foreign"),
+    ],
+)
+def test_what_is_damaged_or_foreign_is_built_anew(
+    damage: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = EngineCache(tmp_path)
+    cache.get_or_build(IDENTITY, lambda: b"an engine of some bytes")
+    [entry] = cache.entries()
+    entry.write_bytes(damage(entry.read_bytes()))  # type: ignore[operator]
+    assert cache.get_or_build(IDENTITY, lambda: b"another") == (b"another", False)
+    assert "compiling again" in caplog.text
+    assert cache.get_or_build(IDENTITY, never) == (b"another", True)
+
+
+def test_an_engine_carried_from_a_machine_with_another_pytorch_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "carried.engine"
+    path.write_bytes(pack(SPEC.identity("abc", MADE_BY | {"torch": "2.9.0"}), b"engine"))
+    with pytest.raises(EngineError, match=r"torch '2\.9\.0', here '2\.13\.0'"):
+        read_payload(path, IDENTITY)
+    assert read_payload(path, IDENTITY, carried=True) == b"engine"
+    newer = SPEC.identity("abc", MADE_BY | {"library": "tensorrt_rtx 1.7"})
+    with pytest.raises(EngineError, match=r"library 'tensorrt_rtx 1\.6', here 'tensorrt_rtx 1\.7'"):
+        read_payload(path, newer, carried=True)
+
+
+def _ask(folder: Path, builds: multiprocessing.Queue[str]) -> None:
+    def build() -> bytes:
+        builds.put("built")
+        time.sleep(0.5)
+        return b"engine"
+
+    payload, kept = EngineCache(folder).get_or_build(IDENTITY, build)
+    builds.put(f"{payload.decode()} {kept}")
+
+
+def test_of_two_processes_that_start_together_one_builds(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    said: multiprocessing.Queue[str] = context.Queue()
+    processes = [context.Process(target=_ask, args=(tmp_path, said)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    answers = sorted(said.get(timeout=20) for _ in range(3))
+    for process in processes:
+        process.join(timeout=20)
+    assert answers == ["built", "engine False", "engine True"]
+
+
+def test_an_unwritable_folder_means_a_warning_and_no_cache(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = EngineCache(tmp_path / "file" / "cache")
+    assert cache.get_or_build(IDENTITY, lambda: b"engine") == (b"engine", False)
+    assert "compiled graphs are not kept: cannot write" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert EngineCache(None).get_or_build(IDENTITY, lambda: b"engine") == (b"engine", False)
+    assert not caplog.text, "none was asked for"

@@ -1,0 +1,108 @@
+"""`python -m regseg_core.compile` writes engines that work, and none that score worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regseg_core import Segmenter, zoo
+from regseg_core.backends import verify
+from regseg_core.backends.cache import EngineError, read_identity
+from regseg_core.compile import main
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.weights import build_model, read_card, save_weights
+
+OPENVINO = "--backend openvino --precision fp32 --size 120x160 --encoding rgb8"
+
+
+def test_a_compiled_file_runs_where_it_is_carried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "street.engine"
+    main(f"{OPENVINO} --verify street -o {out}".split())
+    printed = capsys.readouterr().out
+    assert "mean points lost 0.00 on 50 images; 100.00 % of the pixels" in printed
+    assert f"wrote {out}" in printed
+    assert read_identity(out)["spec"]["height"] == 120
+
+    segment = Segmenter(
+        device="cpu", precision="float32", backend="openvino", cache=None, engine=out
+    )
+    frame, _ = SyntheticStreets(1, 160, 120)[0]
+    expected = Segmenter(device="cpu", precision="float32", backend="eager")(frame, "rgb8").labels
+    assert (segment(frame, "rgb8").labels == expected).mean() > 0.9999
+    assert segment.health.backend == "openvino"
+
+    data = out.read_bytes()
+    out.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(EngineError, match="is damaged"):
+        Segmenter(device="cpu", precision="float32", engine=out)
+
+
+def test_an_engine_of_other_weights_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "street.engine"
+    main(f"{OPENVINO} -o {out}".split())
+    path = zoo.find("regseg48-camvid")
+    card = read_card(path)
+    assert card is not None
+    model = build_model(card, path)
+    model.decoder.classifier.bias.data[3] += 1
+    save_weights(tmp_path / "other.safetensors", model, card)
+    with pytest.raises(EngineError, match="was compiled for something else: weights '"):
+        Segmenter(tmp_path / "other.safetensors", device="cpu", precision="float32", engine=out)
+
+
+def test_a_graph_that_scores_worse_is_refused_and_no_file_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "worse.engine"
+    monkeypatch.setattr(verify, "CLASS_MAY_LOSE", -5.0)
+    with pytest.raises(SystemExit, match=r"error: the compiled graph is refused: \w+ falls by"):
+        main(f"{OPENVINO} --verify street -o {out}".split())
+    assert not out.exists()
+
+
+def test_what_counts_as_worse() -> None:
+    names = ("road", "pole", "sky")
+    exact: list[float | None] = [90.0, 20.0, None]
+    good = verify.Comparison(names, exact, [89.9, 19.8, None], 99.9, 5)
+    assert good.mean_lost == pytest.approx(0.15)
+    good.refuse_if_worse()
+    assert "pole" in str(good) and "sky" not in str(good)
+    with pytest.raises(verify.BackendError, match=r"mIoU falls by 0\.25 points \(at most 0\.2\)$"):
+        verify.Comparison(names, exact, [89.75, 19.75, None], 99.9, 5).refuse_if_worse()
+    with pytest.raises(verify.BackendError, match=r"refused: pole falls by 1\.10 points"):
+        verify.Comparison(names, exact, [90.9, 18.9, None], 99.9, 5).refuse_if_worse()
+
+
+def test_kept_graphs_are_listed_and_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    Segmenter(device="cpu", precision="float32", backend="openvino")(
+        np.zeros((64, 96, 3), np.uint8)
+    )
+    main(["--list"])
+    [line] = capsys.readouterr().out.splitlines()
+    assert "64 x 96 bgr8, float32" in line and "openvino" in line
+    main(["--clear"])
+    assert "deleted 1 from" in capsys.readouterr().out
+    main(["--list"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("-o x.engine", "give --size HEIGHTxWIDTH and -o FILE"),
+        ("--size 64x64 --backend inductor -o x.engine", "backend 'inductor' makes no file; give"),
+        ("--size 64x64 --backend openvino -o x.engine", "OpenVINO computes in float32 or bfloat16"),
+        ("--size 64x64 --weights none -o x.engine", "no weights"),
+    ],
+)
+def test_what_cannot_be_compiled_ends_with_one_line(arguments: str, reason: str) -> None:
+    with pytest.raises(SystemExit, match=f"error: {reason}"):
+        main(arguments.split())
+    assert not Path("x.engine").exists()

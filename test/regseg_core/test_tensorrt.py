@@ -1,0 +1,108 @@
+"""TensorRT for RTX builds the whole graph as one half-precision engine, without a GPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from regseg_core.backends.base import BackendError, Job
+from regseg_core.backends.onnx import to_onnx
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.tensorrt import TensorRt, library, parse
+from regseg_core.labels import CITYSCAPES
+from regseg_core.model import create_model
+from regseg_core.weights import ModelCard, save_weights
+
+SIZES = [(512, 1024), (1024, 2048), (360, 480), (720, 960), (375, 1242)]
+MODELS = ("regseg48", "regseg53")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for name in MODELS:
+        paths[name] = folder / f"{name}.safetensors"
+        save_weights(paths[name], create_model(name, 19), ModelCard(name, CITYSCAPES))
+    return paths
+
+
+def job(model: str, path: Path, spec: GraphSpec) -> Job:
+    return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"), None)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("model", MODELS)
+def test_one_engine_from_bytes_to_labels(
+    model: str, size: tuple[int, int], batch: int, weights: dict[str, Path]
+) -> None:
+    trt = library()
+    spec = GraphSpec("bgr8", *size, batch=batch, precision="float16")  # type: ignore[misc]
+    onnx = to_onnx(job(model, weights[model], spec))
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = parse(trt, logger, builder, onnx)  # every operator, or an error
+    layers = [network.get_layer(place) for place in range(network.num_layers)]
+    kinds = Counter((layer.type, layer.get_output(0).dtype) for layer in layers)
+    convolution, half = trt.LayerType.CONVOLUTION, trt.DataType.HALF
+
+    own = create_model(model, 19)
+    assert kinds[convolution, half] == sum(isinstance(m, torch.nn.Conv2d) for m in own.modules())
+    assert [kind for kind in kinds if kind[0] == convolution] == [(convolution, half)]
+    for layer in layers:
+        if layer.type == convolution:
+            assert layer.get_input(0).dtype == half
+    frames, labels = network.get_input(0), network.get_output(0)
+    assert (network.num_inputs, network.num_outputs) == (1, 1)
+    assert frames.dtype == labels.dtype == trt.DataType.UINT8
+    assert tuple(frames.shape) == (batch, *size, 3) and tuple(labels.shape) == (batch, *size)
+
+    engine = builder.build_serialized_network(network, builder.create_builder_config())
+    assert engine.nbytes > 2 * sum(p.numel() for p in own.parameters()), "the weights are in it"
+
+
+def test_float32_is_float32(weights: dict[str, Path]) -> None:
+    trt = library()
+    onnx = to_onnx(job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96)))
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = parse(trt, logger, builder, onnx)
+    layers = [network.get_layer(place) for place in range(network.num_layers)]
+    of_convolutions = {
+        layer.get_output(0).dtype for layer in layers if layer.type == trt.LayerType.CONVOLUTION
+    }
+    assert of_convolutions == {trt.DataType.FLOAT}
+
+
+def test_targets_are_named_and_unknown_ones_refused(weights: dict[str, Path]) -> None:
+    spec = GraphSpec("mono8", 64, 64, precision="float16", confidence=True)
+    payload = TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_86", "sm_89"))
+    assert len(payload) > 5_000_000
+    with pytest.raises(BackendError, match=r"builds for sm_75, .*, not for sm_87; a Jetson"):
+        TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_87",))
+
+
+def test_an_operator_that_tensorrt_lacks_is_named() -> None:
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("NotAnOperator", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    trt = library()
+    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    with pytest.raises(BackendError, match=r"TensorRT does not take the graph: .*NotAnOp"):
+        parse(trt, logger, trt.Builder(logger), model.SerializeToString())
+
+
+def test_what_an_engine_is_bound_to() -> None:
+    made_by = TensorRt().made_by(torch.device("cpu"))
+    assert made_by["library"] == f"tensorrt_rtx {library().__version__}"
+    assert made_by["device"] == made_by["target"] == "any", "one file for all its GPUs"
