@@ -9,6 +9,8 @@ from collections import deque
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from regseg_core import Segmenter
+
 #: Frames over which latency percentiles are taken.
 WINDOW = 300
 
@@ -62,7 +64,7 @@ class FrameStatistics:
 
 
 def diagnostic_message(
-    values: dict[str, float], name: str, topic: str, description: str
+    values: dict[str, float], name: str, topic: str, segment: Segmenter
 ) -> DiagnosticArray:
     """The statistics as one status; it warns while no frame arrives, or none is segmented."""
     status = DiagnosticStatus(name=f"{name}: segmentation", hardware_id=topic)
@@ -78,5 +80,12 @@ def diagnostic_message(
         KeyValue(key=key, value=f"{value:.1f}" if isinstance(value, float) else str(value))
         for key, value in values.items()
     ]
-    status.values.append(KeyValue(key="runs", value=description))
+    health = segment.health
+    about = {
+        "runs": segment.description,
+        "compiling": health.building or "nothing",
+        "backends refused": "; ".join(f"{n}: {why}" for n, why in health.refused.items()) or "none",
+        "backend failures": "; ".join(health.failures[-3:]) or "none",
+    }
+    status.values += [KeyValue(key=key, value=value) for key, value in about.items()]
     return DiagnosticArray(status=[status])

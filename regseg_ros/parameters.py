@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from regseg_core import LabelSet, zoo
+from regseg_core.backends.choose import BACKENDS
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Settings:
     labels: str
     device: str
     precision: str
+    backend: str
+    engine: str
     network_height: int
     network_width: int
     overlay_alpha: float
@@ -78,6 +81,8 @@ SEGMENTER = {
     "labels": Declared("", "Label set of weights without a card: name or YAML file; else empty."),
     "device": Declared("auto", "auto, cpu, cuda or cuda:N."),
     "precision": Declared("auto", "auto, float32, bfloat16 or float16."),
+    "backend": Declared("auto", f"What runs the graph: auto, {', '.join(BACKENDS)}."),
+    "engine": Declared("", "An engine file of `python -m regseg_core.compile`; else empty."),
     "network_height": Declared(0, "Rows the network sees; 0: the camera's.", whole(0, 8192)),
     "network_width": Declared(0, "Columns the network sees; 0: the camera's.", whole(0, 8192)),
     "overlay_alpha": Declared(

@@ -26,6 +26,7 @@ from regseg_core.segmenter import FrameError
 from regseg_ros import parameters
 from regseg_ros.diagnostics import FrameStatistics, diagnostic_message
 from regseg_ros.frames import to_frame
+from regseg_ros.logs import ToNode
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import image_message, label_info_message
 from regseg_ros.parameters import Settings
@@ -97,6 +98,7 @@ class SegmenterNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         with ExitStack() as undo:
             self._settings = settings = Settings.of(self)
+            undo.enter_context(ToNode(self.get_logger()))
             self._segment: Segmenter | None = Segmenter(
                 settings.weights,
                 settings.device,
@@ -104,6 +106,8 @@ class SegmenterNode(LifecycleNode):
                 settings.precision,
                 settings.model or None,
                 settings.labels or None,
+                settings.backend,
+                engine=settings.engine or None,
             )
             undo.callback(self._forget_network)
             self._outputs = {name: self._create_output(name, undo) for name in OUTPUTS}
@@ -265,7 +269,7 @@ class SegmenterNode(LifecycleNode):
             self._statistics.values(),
             self.get_fully_qualified_name(),
             self._camera.topic_name,
-            self._segment.description,
+            self._segment,
         )
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -81,7 +81,12 @@ class Rig:
         folder: Path | None = None,
         ros_arguments: bool = True,
     ) -> None:
-        """Starts a module of this checkout, or a program in a folder."""
+        """Starts a module of this checkout, or a program in a folder.
+
+        The node computes what PyTorch does, so that it can be compared, unless told otherwise.
+        """
+        if module == "segmenter" and not any("backend:=" in entry for entry in arguments):
+            arguments = (*arguments, "-p", "backend:=eager")
         command = program or [sys.executable, "-m", f"regseg_ros.{module}"]
         if ros_arguments:
             command = [*command, "--ros-args", *arguments]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def running(started: Rig) -> Iterator[Rig]:
 
 @pytest.fixture(scope="module")
 def segment() -> Segmenter:
-    return Segmenter()
+    return Segmenter(backend="eager")
 
 
 def frame(time_of_scene: float = 0.0, size: tuple[int, int] = (480, 360)) -> np.ndarray:
@@ -170,6 +171,34 @@ def status(rig_: Rig) -> dict[str, str]:
         "message": found.message,
         "level": found.level,
     }
+
+
+def test_the_node_goes_over_to_a_compiled_graph_and_keeps_segmenting(
+    fresh: Rig, tmp_path: Path
+) -> None:
+    fresh.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    fresh.start("-p", "backend:=auto")
+    fresh.until_said("active:")
+    masks = fresh.listen("/regseg/mask")
+    fresh.until_connected()
+
+    def play_until(ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 90
+        while not ready():
+            assert time.monotonic() < deadline, fresh.said()
+            fresh.send(image(frame(), "rgb8"))
+            fresh.spin(0.07)
+
+    play_until(lambda: len(masks) > 5)
+    before = pixels(masks[0])
+    play_until(lambda: "now running openvino for 360 x 480 rgb8" in fresh.said())
+    masks.clear()
+    play_until(lambda: len(masks) > 5)
+    assert (pixels(masks[-1]) == before).all(axis=2).mean() > 0.995
+    found = status(fresh)
+    assert "openvino" in found["runs"] and found["backend failures"] == "none"
+    assert found["compiling"] == "nothing"
+    assert list((tmp_path / "cache" / "regseg").glob("*.engine"))
 
 
 def test_nothing_is_computed_without_a_subscriber(fresh: Rig) -> None:

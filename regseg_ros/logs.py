@@ -1,0 +1,35 @@
+"""What regseg_core logs, said by the node."""
+
+from __future__ import annotations
+
+import logging
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+
+class ToNode(logging.Handler):
+    """Passes regseg_core's log on to a node's logger while it is open. Use as a context manager."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__(logging.INFO)
+        self._node = logger
+        self._core = logging.getLogger("regseg_core")
+
+    def __enter__(self) -> ToNode:
+        self._core.setLevel(logging.INFO)
+        self._core.addHandler(self)
+        self._core.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._core.removeHandler(self)
+        self._core.propagate = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # rclpy remembers each calling line's severity, so that each has a line of its own.
+        if record.levelno >= logging.ERROR:
+            self._node.error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
+            self._node.warning(record.getMessage())
+        else:
+            self._node.info(record.getMessage())
