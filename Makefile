@@ -1,11 +1,13 @@
 # make demo [SOURCE=folder|video]   a camera, the node and a recorder; writes demo/demo.mp4, demo.png
 # make test                        formatting, lint, types and tests
+# make test-tensorrt               Torch-TensorRT takes the graph whole (6 GB of packages, no GPU)
+# make bench-gpu                   parity and speed of every backend on this machine's GPU
 # make format                      puts the code into our format
 
 SOURCE ?= street
 PYTHON := .venv/bin/python
 
-.PHONY: demo test format clean
+.PHONY: demo test test-tensorrt bench-gpu format clean
 
 demo: .venv/complete
 	$(PYTHON) -m regseg_ros.demo "$(SOURCE)"
@@ -16,6 +18,13 @@ test: .venv/complete
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest
 
+test-tensorrt: .venv-tensorrt/complete
+	.venv-tensorrt/bin/python -m pytest test/tensorrt
+
+# With the python3 of a GPU machine, which has a PyTorch of its own; nothing is installed.
+bench-gpu:
+	python3 -m regseg_core.benchmark gpu --out benchmarks/results
+
 format: .venv/complete
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
@@ -23,5 +32,8 @@ format: .venv/complete
 .venv/complete: $(wildcard requirements/*.txt) scripts/make_venv.sh
 	scripts/make_venv.sh
 
+.venv-tensorrt/complete: .venv/complete requirements/base.txt requirements/tensorrt.txt scripts/make_tensorrt_venv.sh
+	scripts/make_tensorrt_venv.sh
+
 clean:
-	rm -rf .venv build install log demo
+	rm -rf .venv .venv-tensorrt build install log demo

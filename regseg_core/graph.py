@@ -46,7 +46,9 @@ class SegmentationGraph(nn.Module):
 
     `network` runs in the dtype of its parameters. `ids` are the label ids of its outputs, in order.
     `size` is the height and width that the network sees, None the frame's own; never below
-    `MIN_SIZE`. Every choice is made here, so that `torch.export` sees one straight line.
+    `MIN_SIZE`. With `wide` its planes are int32 instead of uint8, and it has no operator that
+    Torch-TensorRT cannot convert. Every choice is made here, so that `torch.export` sees one
+    straight line.
     """
 
     ids: Tensor
@@ -58,6 +60,7 @@ class SegmentationGraph(nn.Module):
         encoding: str,
         size: tuple[int, int] | None = None,
         confidence: bool = False,
+        wide: bool = False,
     ) -> None:
         super().__init__()
         self.normalize = Normalize()
@@ -66,6 +69,7 @@ class SegmentationGraph(nn.Module):
         self.reordered = self.order != tuple(range(self.channels))
         self.size = size
         self.confidence = confidence
+        self.wide = wide
         self.ids_differ = ids != tuple(range(len(ids)))
         self.register_buffer("ids", torch.tensor(ids, dtype=torch.uint8))
 
@@ -88,10 +92,14 @@ class SegmentationGraph(nn.Module):
         logits = F.interpolate(
             low.float(), size=(height, width), mode="bilinear", align_corners=False
         )
-        # `max` gives what `argmax` does and is twice to ten times as fast on a CPU.
-        best, classes = logits.max(dim=1)
-        labels = self.ids[classes] if self.ids_differ else classes.to(torch.uint8)
+        dtype = torch.int32 if self.wide else torch.uint8
+        if self.wide:
+            best, classes = logits.amax(dim=1), logits.argmax(dim=1)
+        else:
+            # Gives what `argmax` does and is twice to ten times as fast on a CPU.
+            best, classes = logits.max(dim=1)
+        labels = self.ids[classes].to(dtype) if self.ids_differ else classes.to(dtype)
         if not self.confidence:
             return (labels,)
         probability = (logits - best.unsqueeze(1)).exp().sum(dim=1).reciprocal()
-        return labels, (255 * probability).round().to(torch.uint8)
+        return labels, (255 * probability).round().to(dtype)

@@ -44,15 +44,17 @@ class Job:
         """sha256 of the weights file."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
-    def graph(self, dtype: torch.dtype) -> SegmentationGraph:
+    def graph(self, dtype: torch.dtype, wide: bool = False) -> SegmentationGraph:
         """The graph with a network of its own, of that dtype, on the CPU."""
         network = build_model(self.card, self.path)
-        return self.graph_of(network.to(dtype, memory_format=torch.channels_last))  # type: ignore[call-overload]
+        return self.graph_of(network.to(dtype, memory_format=torch.channels_last), wide)  # type: ignore[call-overload]
 
-    def graph_of(self, network: RegSeg) -> SegmentationGraph:
+    def graph_of(self, network: RegSeg, wide: bool = False) -> SegmentationGraph:
         """The graph with that network."""
-        spec, ids = self.spec, self.card.labels.ids
-        return SegmentationGraph(network, ids, spec.encoding, spec.size, spec.confidence).eval()
+        spec = self.spec
+        return SegmentationGraph(
+            network, self.card.labels.ids, spec.encoding, spec.size, spec.confidence, wide
+        ).eval()
 
 
 class Backend(Protocol):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.cache import kept_or_built
 from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
@@ -44,9 +46,12 @@ class TensorRt:
     def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
         """A serialised engine. Precision is the graph's own: the network is strongly typed.
 
+        Torch-TensorRT builds it where it is installed and there is a GPU, else TensorRT from ONNX.
         Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
         Raises BackendError for an operator or target that this TensorRT does not have.
         """
+        if job.device.type == "cuda" and not gpus and find_spec("torch_tensorrt"):
+            return torch_tensorrt.engine(job)
         trt = library()
         logger = trt.Logger(trt.Logger.ERROR)
         builder = trt.Builder(logger)
@@ -71,18 +76,21 @@ class TensorRt:
         context = engine.create_execution_context()
         spec = job.spec
         shape = (spec.batch, spec.height, spec.width)
+        # Torch-TensorRT's engines give int32.
+        dtypes = {trt.DataType.UINT8: torch.uint8, trt.DataType.INT32: torch.int32}
+        names = OUTPUTS[: 1 + spec.confidence]
         planes = tuple(
-            torch.empty(shape, dtype=torch.uint8, device=job.device)
-            for _ in OUTPUTS[: 1 + spec.confidence]
+            torch.empty(shape, dtype=dtypes[engine.get_tensor_dtype(name)], device=job.device)
+            for name in names
         )
-        for name, plane in zip(OUTPUTS, planes, strict=False):
+        for name, plane in zip(names, planes, strict=True):
             context.set_tensor_address(name, plane.data_ptr())
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:
             context.set_tensor_address(INPUT, frames.data_ptr())
             if not context.execute_async_v3(torch.cuda.current_stream(job.device).cuda_stream):
                 raise BackendError("TensorRT failed to run the engine; its log says why")
-            return planes
+            return tuple(plane.to(torch.uint8) for plane in planes)
 
         # Kept alive as long as the function.
         run.runtime = runtime  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regseg_core.benchmark import loader
+from regseg_core.benchmark import gpu
 from regseg_core.cli import command_parser, errors_in_one_line
 
 
@@ -15,9 +15,20 @@ def main(arguments: list[str] | None = None) -> None:
     loading.add_argument("--rounds", type=int, default=5, help="measurements of each, interleaved")
     loading.add_argument("--workers", type=int, default=2, help="loader processes")
     loading.add_argument("--out", type=Path, help="folder for loader.json and loader.png")
+    speed = what.add_parser("gpu", help="speed of every backend, against the roofline")
+    speed.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
+    speed.add_argument("--sizes", help="such as '512x1024 720x960'")
+    speed.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
+    speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
     options = parser.parse_args(arguments)
     with errors_in_one_line():
-        loader.run(options.rounds, options.workers, options.out)
+        if options.what == "loader":
+            # Needs the trainer's packages, which a machine with a GPU may lack.
+            from regseg_core.benchmark import loader
+
+            loader.run(options.rounds, options.workers, options.out)
+        else:
+            gpu.run(options.device, options.out, options.sizes, options.seconds)
 
 
 if __name__ == "__main__":

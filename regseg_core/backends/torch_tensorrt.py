@@ -1,0 +1,50 @@
+"""Engines by Torch-TensorRT, on the machine with the GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from regseg_core.backends.base import BackendError, Job
+from regseg_core.backends.onnx import INPUT, OUTPUTS
+from regseg_core.graph import PRECISIONS
+
+
+def exported(job: Job) -> tuple[ExportedProgram, torch.Tensor]:
+    """The graph in the form that Torch-TensorRT converts whole, and frames of its shape."""
+    spec = job.spec
+    graph = job.graph(PRECISIONS[spec.precision], wide=True)
+    shape = (spec.batch, spec.height, spec.width, graph.channels)
+    frames = torch.zeros(shape, dtype=torch.uint8)
+    with torch.no_grad():
+        return torch.export.export(graph, (frames,)), frames
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """How the graph is converted: as one engine, in the precision that it is written in."""
+    return {
+        "use_explicit_typing": True,
+        "require_full_compilation": True,
+        "min_block_size": 1,
+        "arg_input_binding_names": (INPUT,),
+        "output_binding_names": OUTPUTS[: 1 + job.spec.confidence],
+    }
+
+
+def engine(job: Job) -> bytes:
+    """A serialised engine. Raises BackendError with what Torch-TensorRT could not convert."""
+    try:
+        from torch_tensorrt.dynamo import convert_exported_program_to_serialized_trt_engine as build
+    except (ImportError, OSError) as error:
+        raise BackendError(
+            f"torch_tensorrt does not fit PyTorch {torch.__version__}: {error}; it wants the same"
+            " minor version, such as torch 2.14 with torch-tensorrt-rtx 2.14"
+        ) from error
+    program, frames = exported(job)
+    try:
+        data: bytes = build(program, arg_inputs=(frames,), device=job.device, **settings(job))
+    except Exception as error:
+        raise BackendError(f"Torch-TensorRT: {error}") from error
+    return data

@@ -1,0 +1,219 @@
+"""Speed of every backend, with and without copies from and to the host, against the roofline."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from regseg_core import zoo
+from regseg_core.backends.base import Compiled, Job
+from regseg_core.backends.choose import BACKENDS
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.staging import Staged
+from regseg_core.benchmark.roofline import costs, measure_device, roof
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.device import choose_device, device_title
+from regseg_core.figures import draw_bars, save_figure
+from regseg_core.files import write_bytes
+from regseg_core.graph import SegmentationGraph
+from regseg_core.model import create_model
+from regseg_core.weights import read_card
+
+SIZES = ((512, 1024), (720, 960), (1024, 2048))
+BATCHES = (1, 4)
+
+#: What published code does: the network in float32, images as N x C x H x W.
+BASELINE = "published-style eager float32"
+AUTOCAST = "published-style eager autocast"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement; times in milliseconds a batch."""
+
+    variant: str
+    height: int
+    width: int
+    batch: int
+    #: Of the graph alone, by the GPU's clock (a CPU's: the host's).
+    graph_median: float
+    graph_p95: float
+    #: From the host's memory to the host's memory, by the host's clock.
+    copies_median: float
+    copies_p95: float
+    #: The least time by bytes and multiply-adds.
+    roof: float
+    #: Share of pixels with the label of float32.
+    agreement: float
+
+
+def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -> list[Row]:
+    """Measures all variants, prints the table, and writes JSON and plots into `out/<device>/`.
+
+    `sizes`: such as `512x1024 720x960`, None for `SIZES`; `seconds`: of each measurement.
+    """
+    device = choose_device(device_name)
+    chosen = SIZES if sizes is None else tuple(map(_size, sizes.split()))
+    limits = measure_device(device)
+    print(
+        f"{device_title(device)}: {limits.bandwidth / 1e9:.0f} GB/s copied,"
+        f" {limits.rate / 1e12:.2f} T multiply-adds/s in half precision, PyTorch {torch.__version__}"
+    )
+    rows = []
+    cases = [(size, batch) for size in chosen for batch in BATCHES]
+    for size, batch in tqdm(cases, desc="sizes"):
+        frames = _frames(*size, batch)
+        parts = costs(create_model("regseg48", 11), batch, *size)
+        moved = frames.numel() + frames.numel() / 3  # the labels come back
+        least = 1e3 * roof(parts, moved, limits)
+        exact: Tensor | None = None
+        for name, compiled in _variants(size, batch, device):
+            labels = compiled(frames.to(device))[0].cpu()
+            exact = labels if exact is None else exact
+            graph = _times(_on_device(compiled, frames, device), device, seconds)
+            copies = _times(_from_host(compiled, frames, device), torch.device("cpu"), seconds)
+            agreement = float((labels == exact).float().mean())
+            rows.append(Row(name, *size, batch, *graph, *copies, least, agreement))
+            print(_line(rows[-1], rows))
+    if out is not None:
+        folder = out / re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
+        table = {
+            "device": device_title(device),
+            "torch": torch.__version__,
+            "measured": asdict(limits),
+            "rows": [asdict(row) for row in rows],
+        }
+        write_bytes(folder / "graph.json", (json.dumps(table, indent=1) + "\n").encode())
+        for height, width in chosen:
+            bars = {
+                f"{row.variant}{suffix}": [row.batch * 1e3 / value]
+                for row in rows
+                if (row.height, row.width, row.batch) == (height, width, 1)
+                for suffix, value in (("", row.graph_median), (" + copies", row.copies_median))
+            }
+            title = f"{height} x {width}, batch 1, {device_title(device)}"
+            figure = draw_bars(bars, "frames per second", title)
+            save_figure(folder / f"graph-{height}x{width}.png", figure)
+        print(f"wrote {folder}")
+    return rows
+
+
+def _variants(
+    size: tuple[int, int], batch: int, device: torch.device
+) -> Iterator[tuple[str, Compiled]]:
+    def job(precision: str) -> Job:
+        path = zoo.find("regseg48-camvid")
+        card = read_card(path)
+        assert card is not None
+        spec = GraphSpec("rgb8", *size, batch=batch, precision=precision)
+        return Job(card, path, spec, device, None)
+
+    half = "float16" if device.type == "cuda" else "bfloat16"
+    published = (
+        job("float32").graph(torch.float32).to(device, memory_format=torch.contiguous_format)
+    )
+    yield BASELINE, _plain(published, None)
+    yield AUTOCAST, _plain(published, getattr(torch, half))
+    yield f"eager channels-last {half}", Eager().build(job(half))
+    for name in ("inductor", "tensorrt" if device.type == "cuda" else "openvino"):
+        try:
+            BACKENDS[name].check(device)
+            yield f"{name} {half}", BACKENDS[name].build(job(half))
+        except Exception as error:
+            print(f"{name} is left out: {error}")
+
+
+def _plain(graph: SegmentationGraph, autocast: torch.dtype | None) -> Compiled:
+    def compiled(frames: Tensor) -> tuple[Tensor, ...]:
+        enabled = autocast is not None
+        with torch.inference_mode(), torch.autocast(frames.device.type, autocast, enabled=enabled):
+            images = graph.normalize(frames.permute(0, 3, 1, 2)).contiguous()
+            return (graph.network(images).argmax(1).to(torch.uint8),)
+
+    return compiled
+
+
+def _on_device(compiled: Compiled, frames: Tensor, device: torch.device) -> Callable[[], object]:
+    there = frames.to(device)
+    if device.type == "cpu":
+        return lambda: compiled(there)
+    graph = torch.cuda.CUDAGraph()
+    if not _is_compiled(compiled):
+        return lambda: compiled(there)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            compiled(there)
+        stream.synchronize()
+    with torch.cuda.graph(graph, stream=stream):
+        compiled(there)
+    return graph.replay
+
+
+def _from_host(compiled: Compiled, frames: Tensor, device: torch.device) -> Callable[[], object]:
+    if device.type == "cpu":
+        return lambda: compiled(frames)
+    if _is_compiled(compiled):
+        shape = (frames.shape[0], frames.shape[1], frames.shape[2], frames.shape[3])
+        staged = Staged(compiled, shape, device)
+        return lambda: staged(frames)
+    # As published code does it: from ordinary memory, and back.
+    return lambda: compiled(frames.to(device))[0].cpu()
+
+
+def _is_compiled(compiled: Compiled) -> bool:
+    return compiled.__qualname__.startswith(("Inductor", "TensorRt", "Eager"))
+
+
+def _times(work: Callable[[], object], device: torch.device, seconds: float) -> tuple[float, float]:
+    """Median and 95th percentile in milliseconds."""
+    for _ in range(3):
+        work()
+    found: list[float] = []
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends or len(found) < 10:
+        if device.type == "cuda":
+            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            first.record()
+            work()
+            last.record()
+            last.synchronize()
+            found.append(first.elapsed_time(last))
+        else:
+            started = time.perf_counter()
+            work()
+            found.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(found), statistics.quantiles(found, n=20)[-1]
+
+
+def _frames(height: int, width: int, batch: int) -> Tensor:
+    streets = SyntheticStreets(batch, width, height)
+    return torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
+
+
+def _line(row: Row, rows: list[Row]) -> str:
+    same = [r for r in rows if (r.height, r.width, r.batch) == (row.height, row.width, row.batch)]
+    base = next((r for r in same if r.variant == AUTOCAST), same[0])
+    return (
+        f"{row.height:5} x {row.width:4} x {row.batch}  {row.variant:32}"
+        f" graph {row.graph_median:8.2f} ms (p95 {row.graph_p95:8.2f})"
+        f"  with copies {row.copies_median:8.2f} (p95 {row.copies_p95:8.2f})"
+        f"  {base.graph_median / row.graph_median:5.2f} x {AUTOCAST.split()[-1]}"
+        f"  roof {row.roof:7.3f} ms, {row.graph_median / row.roof:5.1f} times it"
+        f"  agrees {100 * row.agreement:.2f} %"
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
