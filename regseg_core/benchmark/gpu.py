@@ -6,7 +6,7 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from regseg_core.backends.staging import Staged
 from regseg_core.benchmark.roofline import costs, measure_device, roof
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.device import choose_device, device_title
-from regseg_core.figures import draw_bars, save_figure
 from regseg_core.files import write_bytes
 from regseg_core.graph import SegmentationGraph
 from regseg_core.model import create_model
@@ -67,12 +66,13 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
     limits = measure_device(device)
     print(
         f"{device_title(device)}: {limits.bandwidth / 1e9:.0f} GB/s copied,"
-        f" {limits.rate / 1e12:.2f} T multiply-adds/s in half precision, PyTorch {torch.__version__}"
+        f" {limits.rate / 1e12:.2f} T multiply-adds/s in half precision,"
+        f" PyTorch {torch.__version__}"
     )
     rows = []
     cases = [(size, batch) for size in chosen for batch in BATCHES]
     for size, batch in tqdm(cases, desc="sizes"):
-        frames = _frames(*size, batch)
+        frames = _frames(size, batch)
         parts = costs(create_model("regseg48", 11), batch, *size)
         moved = frames.numel() + frames.numel() / 3  # the labels come back
         least = 1e3 * roof(parts, moved, limits)
@@ -83,7 +83,8 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
             graph = _times(_on_device(compiled, frames, device), device, seconds)
             copies = _times(_from_host(compiled, frames, device), torch.device("cpu"), seconds)
             agreement = float((labels == exact).float().mean())
-            rows.append(Row(name, *size, batch, *graph, *copies, least, agreement))
+            height, width = size
+            rows.append(Row(name, height, width, batch, *graph, *copies, least, agreement))
             print(_line(rows[-1], rows))
     if out is not None:
         folder = out / re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
@@ -94,18 +95,27 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
             "rows": [asdict(row) for row in rows],
         }
         write_bytes(folder / "graph.json", (json.dumps(table, indent=1) + "\n").encode())
-        for height, width in chosen:
-            bars = {
-                f"{row.variant}{suffix}": [row.batch * 1e3 / value]
-                for row in rows
-                if (row.height, row.width, row.batch) == (height, width, 1)
-                for suffix, value in (("", row.graph_median), (" + copies", row.copies_median))
-            }
-            title = f"{height} x {width}, batch 1, {device_title(device)}"
-            figure = draw_bars(bars, "frames per second", title)
-            save_figure(folder / f"graph-{height}x{width}.png", figure)
+        _plot(rows, chosen, device_title(device), folder)
         print(f"wrote {folder}")
     return rows
+
+
+def _plot(rows: list[Row], sizes: Sequence[tuple[int, int]], title: str, folder: Path) -> None:
+    try:
+        from regseg_core.figures import draw_bars, save_figure
+    except ImportError as error:
+        print(f"no plots: {error}")
+        return
+    for height, width in sizes:
+        bars = {
+            f"{row.variant}{suffix}": [row.batch * 1e3 / value]
+            for row in rows
+            if (row.height, row.width, row.batch) == (height, width, BATCHES[0])
+            for suffix, value in (("", row.graph_median), (" + copies", row.copies_median))
+        }
+        title_here = f"{height} x {width}, batch {BATCHES[0]}, {title}"
+        figure = draw_bars(bars, "frames per second", title_here)
+        save_figure(folder / f"graph-{height}x{width}.png", figure)
 
 
 def _variants(
@@ -119,9 +129,8 @@ def _variants(
         return Job(card, path, spec, device, None)
 
     half = "float16" if device.type == "cuda" else "bfloat16"
-    published = (
-        job("float32").graph(torch.float32).to(device, memory_format=torch.contiguous_format)
-    )
+    published = job("float32").graph(torch.float32).to(device)
+    published.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     yield BASELINE, _plain(published, None)
     yield AUTOCAST, _plain(published, getattr(torch, half))
     yield f"eager channels-last {half}", Eager().build(job(half))
@@ -196,8 +205,8 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
     return statistics.median(found), statistics.quantiles(found, n=20)[-1]
 
 
-def _frames(height: int, width: int, batch: int) -> Tensor:
-    streets = SyntheticStreets(batch, width, height)
+def _frames(size: tuple[int, int], batch: int) -> Tensor:
+    streets = SyntheticStreets(batch, size[1], size[0])
     return torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
 
 

@@ -1,4 +1,4 @@
-"""The least time that a network can take on a device: bytes over bandwidth, operations over rate."""
+"""The least time a network can take: bytes over bandwidth, multiply-adds over rate."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from regseg_core.benchmark import loader
+from regseg_core.benchmark import gpu, loader, roofline
 from regseg_core.benchmark.__main__ import main
 from regseg_core.media import read_image
+from regseg_core.model import create_model
 
 
 def test_the_loaders_benchmark_writes_its_table_and_plot(
@@ -27,3 +28,30 @@ def test_the_loaders_benchmark_writes_its_table_and_plot(
     for name, [rate] in table["images_per_second"].items():
         assert rate > 0 and name in printed
     assert read_image(tmp_path / "loader.png").shape[2] == 3
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "BATCHES", (2,))
+    main(f"gpu --device cpu --sizes 64x96 --seconds 0.05 --out {tmp_path}".split())
+    [folder] = tmp_path.iterdir()
+    rows = json.loads((folder / "graph.json").read_text())["rows"]
+    assert [row["variant"].split()[0] for row in rows] == (
+        ["published-style", "published-style", "eager", "inductor", "openvino"]
+    )
+    for row in rows:
+        assert row["agreement"] > 0.97 and 0 < row["roof"] < row["graph_median"]
+        assert row["graph_median"] <= row["graph_p95"]
+    assert (folder / "graph-64x96.png").exists()
+    assert "times it" in capsys.readouterr().out
+
+
+def test_the_roofline_counts_the_papers_multiply_adds() -> None:
+    parts = roofline.costs(create_model("regseg48", 19), 1, 1024, 2048)
+    assert sum(part.multiply_adds for part in parts) == pytest.approx(38.35e9, rel=1e-3)
+    twice = roofline.costs(create_model("regseg48", 19), 2, 1024, 2048)
+    assert sum(p.multiply_adds for p in twice) == 2 * sum(p.multiply_adds for p in parts)
+    slow, quick = roofline.Device(1e9, 1e12), roofline.Device(1e15, 1e12)
+    assert roofline.roof(parts, 0, quick) == pytest.approx(38.35e9 / 1e12, rel=1e-3)
+    assert roofline.roof(parts, 1e9, slow) > 1 + roofline.roof(parts, 0, quick)
