@@ -6,16 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regseg_core.encodings import ENCODINGS
 from regseg_core.model import IMAGENET_MEAN, IMAGENET_STD, MIN_SIZE, RegSeg
-
-#: For each encoding, where red, green and blue are among a pixel's bytes, and how many those are.
-ENCODINGS: dict[str, tuple[tuple[int, int, int], int]] = {
-    "rgb8": ((0, 1, 2), 3),
-    "bgr8": ((2, 1, 0), 3),
-    "rgba8": ((0, 1, 2), 4),
-    "bgra8": ((2, 1, 0), 4),
-    "mono8": ((0, 0, 0), 1),
-}
 
 #: What the network can compute in.
 PRECISIONS = {
@@ -65,7 +57,7 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        self.order, self.channels = ENCODINGS[encoding]
+        self.order, self.channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
         self.reordered = self.order != tuple(range(self.channels))
         self.size = size
         self.confidence = confidence

@@ -20,18 +20,10 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine import Engine, Health
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.device import choose_device, device_title, has_fast_bfloat16
-from regseg_core.graph import ENCODINGS, PRECISIONS
+from regseg_core.encodings import ENCODINGS, to_rgb
+from regseg_core.graph import PRECISIONS
 from regseg_core.labels import LabelSet
 from regseg_core.weights import ModelCard, WeightsError, build_model, read_card
-
-_TO_RGB: dict[str, int | None] = {
-    "rgb8": None,
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-}
-
 
 #: A size is compiled for once so many frames of it have come: one picture is not worth it.
 COMPILE_AFTER = 3
@@ -77,14 +69,6 @@ class Segmentation:
             raise ValueError(f"alpha must be 0 to 1, not {alpha}")
         rgb = to_rgb(self._frame, self._encoding)
         return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
-
-
-def to_rgb(frame: Image, encoding: str) -> Image:
-    """A frame in one of the graph's encodings -> H x W x 3 uint8 RGB, the frame itself if it is."""
-    conversion = _TO_RGB[encoding]
-    if conversion is None:
-        return frame
-    return cv2.cvtColor(frame, conversion).astype(np.uint8, copy=False)
 
 
 class Segmenter:
@@ -215,7 +199,7 @@ class Segmenter:
 
     def warm_up(self, height: int, width: int, encoding: str = "bgr8") -> None:
         """Segments an empty frame of that size, so that the first real one is not slow."""
-        self(np.zeros((height, width, ENCODINGS[encoding][1]), np.uint8), encoding)
+        self(np.zeros((height, width, ENCODINGS[encoding].channels), np.uint8), encoding)
 
 
 def _complete(
@@ -248,7 +232,7 @@ def _check(frame: Image, encoding: str) -> Image:
     """H x W x C view of the frame."""
     if encoding not in ENCODINGS:
         raise FrameError(f"encoding {encoding!r}: convert to one of {', '.join(ENCODINGS)}")
-    channels = ENCODINGS[encoding][1]
+    channels = ENCODINGS[encoding].channels
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
         kind = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
         hint = "; cv2.imread gives None for a file that it cannot read" if frame is None else ""

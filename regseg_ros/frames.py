@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from regseg_core.arrays import Image as Pixels
-from regseg_core.graph import ENCODINGS
+from regseg_core.encodings import ENCODINGS
 from regseg_core.segmenter import FrameError
 
 
@@ -37,7 +37,7 @@ def to_frame(message: Image) -> Frame:
             f" {message.step} x {message.height}"
         )
     if message.encoding in ENCODINGS:
-        channels = ENCODINGS[message.encoding][1]
+        channels = ENCODINGS[message.encoding].channels
         pixels = _rows(message, channels).reshape(message.height, message.width, channels)
         return Frame(pixels, message.encoding, message.header)
     return Frame(_through_cv_bridge(message), "bgr8", message.header)

@@ -22,10 +22,11 @@ from sensor_msgs.msg import Image
 
 from regseg_core.arrays import Image as Pixels
 from regseg_core.drawing import sheet, side_by_side
+from regseg_core.encodings import to_rgb
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
-from regseg_core.segmenter import FrameError, to_rgb
+from regseg_core.segmenter import FrameError
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import Declared, declare, real
 from regseg_ros.process import run

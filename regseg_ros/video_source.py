@@ -9,8 +9,6 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -22,20 +20,12 @@ from tqdm import tqdm
 
 from regseg_core.arrays import Image as Pixels
 from regseg_core.data.synthetic import STREET, SyntheticStreet
+from regseg_core.encodings import ENCODINGS, from_rgb
 from regseg_core.files import write_bytes
 from regseg_core.media import MediaError, list_images, read_image, read_video
 from regseg_ros.messages import image_message
 from regseg_ros.parameters import Declared, declare, real, whole
 from regseg_ros.process import run
-
-#: What a camera may send, each from RGB.
-ENCODERS: dict[str, int | None] = {
-    "rgb8": None,
-    "bgr8": cv2.COLOR_RGB2BGR,
-    "rgba8": cv2.COLOR_RGB2RGBA,
-    "bgra8": cv2.COLOR_RGB2BGRA,
-    "mono8": cv2.COLOR_RGB2GRAY,
-}
 
 #: Camera drivers publish with the system's default (REP 2003).
 CAMERA_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -51,7 +41,7 @@ PARAMETERS = {
     ),
     "image_topic": Declared("/camera/image_raw", "Topic to publish on."),
     "rate": Declared(15.0, "Frames a second.", real(0.1, 1000.0)),
-    "encoding": Declared("bgr8", f"One of {', '.join(ENCODERS)}."),
+    "encoding": Declared("bgr8", f"One of {', '.join(ENCODINGS)}."),
     "frame_id": Declared("camera", "Frame of the images' headers."),
     "loop": Declared(False, "Begin again at the end of a folder or video."),
     "frames": Declared(0, "Stop after so many; 0: at the end of the source.", whole(0, _MANY)),
@@ -90,12 +80,6 @@ def open_source(source: str, rate: float, size: tuple[int, int], loop: bool) -> 
     return chain.from_iterable(once() for _ in repeat(None)) if loop else once()
 
 
-def encode(image: Pixels, encoding: str) -> Pixels:
-    """H x W x 3 uint8 RGB -> the pixels of a camera that sends that encoding."""
-    conversion = ENCODERS[encoding]
-    return image if conversion is None else cv2.cvtColor(image, conversion).astype(np.uint8)
-
-
 class VideoSource(Node):
     """Publishes the frames of one source at a steady rate, stamped when they are sent."""
 
@@ -103,8 +87,8 @@ class VideoSource(Node):
         super().__init__("video_source")
         declare(self, PARAMETERS)
         self.encoding = str(self._value("encoding"))
-        if self.encoding not in ENCODERS:
-            raise MediaError(f"encoding {self.encoding!r}: give one of {', '.join(ENCODERS)}")
+        if self.encoding not in ENCODINGS:
+            raise MediaError(f"encoding {self.encoding!r}: give one of {', '.join(ENCODINGS)}")
         self.rate = float(self._value("rate"))
         self.limit = int(self._value("frames"))
         frames = open_source(
@@ -133,7 +117,7 @@ class VideoSource(Node):
         progress = tqdm(total=total, unit="frame", desc="sending", mininterval=1)
         due = time.monotonic()
         for image in self.frames:
-            pixels = encode(image, self.encoding)
+            pixels = from_rgb(image, self.encoding)
             # Waiting inside rclpy, so that a signal ends it at once.
             while (early := due - time.monotonic()) > 0 and self.context.ok():
                 rclpy.spin_once(self, timeout_sec=early)

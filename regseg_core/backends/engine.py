@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regseg_core.backends.base import Backend, Compiled, Job
 from regseg_core.backends.staging import Staged
-from regseg_core.graph import ENCODINGS
+from regseg_core.encodings import ENCODINGS
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -95,7 +95,7 @@ class Engine:
         run = backend.build(job)
         if job.device.type == "cuda":
             spec = job.spec
-            shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding][1])
+            shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding].channels)
             run = Staged(run, shape, job.device)
         return backend.name, run
 

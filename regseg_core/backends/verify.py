@@ -13,21 +13,12 @@ from tqdm import tqdm
 from regseg_core.arrays import Image
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.eager import Eager
-from regseg_core.graph import ENCODINGS
+from regseg_core.encodings import ENCODINGS, from_rgb
 from regseg_core.training.metrics import ConfusionMatrix
 from regseg_core.training.scoring import open_scored
 
 #: Points of IoU, in percent, that a compiled graph may lose.
 MEAN_MAY_LOSE, CLASS_MAY_LOSE = 0.2, 1.0
-
-#: How RGB becomes each encoding.
-FROM_RGB: dict[str, int | None] = {
-    "rgb8": None,
-    "bgr8": cv2.COLOR_RGB2BGR,
-    "rgba8": cv2.COLOR_RGB2RGBA,
-    "bgra8": cv2.COLOR_RGB2BGRA,
-    "mono8": cv2.COLOR_RGB2GRAY,
-}
 
 
 @dataclass(frozen=True)
@@ -108,8 +99,6 @@ def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
 def _frames(image: Image, job: Job) -> Image:
     spec = job.spec
     image = cv2.resize(image, (spec.width, spec.height)).astype(np.uint8, copy=False)
-    conversion = FROM_RGB[spec.encoding]
-    if conversion is not None:
-        image = cv2.cvtColor(image, conversion).astype(np.uint8, copy=False)
-    pixels = image.reshape(spec.height, spec.width, ENCODINGS[spec.encoding][1])
+    channels = ENCODINGS[spec.encoding].channels
+    pixels = from_rgb(image, spec.encoding).reshape(spec.height, spec.width, channels)
     return np.ascontiguousarray(np.repeat(pixels[None], spec.batch, axis=0))

@@ -22,9 +22,9 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine import Engine, Health
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.backends.verify import FROM_RGB, compare
+from regseg_core.backends.verify import compare
 from regseg_core.data.synthetic import STREET, SyntheticStreets
-from regseg_core.graph import ENCODINGS
+from regseg_core.encodings import ENCODINGS
 from regseg_core.segmenter import COMPILE_AFTER
 from regseg_core.weights import read_card
 
@@ -69,10 +69,6 @@ def test_labels_and_confidence_equal_pytorchs(
     assert [plane.shape for plane in found] == [(batch, height, width)] * 2
     assert (found[0] == exact[0]).float().mean() > 0.9999
     assert (found[1].int() - exact[1].int()).abs().max() <= 3
-
-
-def test_every_encoding_can_be_verified() -> None:
-    assert set(FROM_RGB) == set(ENCODINGS)
 
 
 def test_auto_says_why_a_backend_is_refused(

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regseg_core.graph import ENCODINGS, Normalize, SegmentationGraph
+from regseg_core.encodings import ENCODINGS
+from regseg_core.graph import Normalize, SegmentationGraph
 from regseg_core.model import RegSeg, create_model
 
 IDS = tuple(range(5))
@@ -43,7 +44,7 @@ def test_every_encoding_shows_the_same_picture(encoding: str, network: RegSeg) -
     rgb = frames(40, 56)
     if encoding == "mono8":
         rgb = rgb[..., :1].expand(-1, -1, -1, 3)
-    order, channels = ENCODINGS[encoding]
+    order, channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
     given = torch.full((*rgb.shape[:3], channels), 77, dtype=torch.uint8)
     for source, place in enumerate(order):
         given[..., place] = rgb[..., source]

@@ -14,10 +14,11 @@ import pytest
 from rig import Rig
 
 from regseg_core.data.synthetic import SyntheticStreet
+from regseg_core.encodings import ENCODINGS, from_rgb
 from regseg_core.media import MediaError, VideoWriter, read_image, write_image
 from regseg_ros.frames import to_frame
 from regseg_ros.recorder import Arrivals, Samples
-from regseg_ros.video_source import ENCODERS, encode, open_source
+from regseg_ros.video_source import open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +31,7 @@ def images(tmp_path: Path) -> list[np.ndarray]:
     return frames
 
 
-@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_folder_is_published_in_order(
     encoding: str, fresh: Rig, images: list[np.ndarray], tmp_path: Path
 ) -> None:
@@ -43,7 +44,7 @@ def test_a_folder_is_published_in_order(
     )
     fresh.until(lambda: len(messages) == 3)
     for message, image in zip(messages, images, strict=True):
-        wanted = encode(image, encoding)
+        wanted = from_rgb(image, encoding)
         assert message.header.frame_id == "left" and message.encoding == encoding
         assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
     assert fresh.process is not None and fresh.process.wait(20) == 0

@@ -9,7 +9,7 @@ import pytest
 from rig import image
 from sensor_msgs.msg import Image
 
-from regseg_core.graph import ENCODINGS
+from regseg_core.encodings import ENCODINGS
 from regseg_core.segmenter import FrameError
 from regseg_ros.frames import to_frame
 from regseg_ros.messages import image_message
@@ -22,7 +22,7 @@ def noise(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("padding", [0, 7])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_known_encodings_are_views_of_the_message(encoding: str, padding: int) -> None:
-    pixels = noise(6, 5, ENCODINGS[encoding][1])
+    pixels = noise(6, 5, ENCODINGS[encoding].channels)
     message = image(pixels, encoding, padding)
     frame = to_frame(message)
     assert np.array_equal(frame.pixels, pixels)
