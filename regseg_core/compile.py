@@ -13,12 +13,12 @@ from regseg_core.backends.base import Job
 from regseg_core.backends.cache import EngineCache, default_folder, pack, read_identity
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.backends.verify import compare
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line
 from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.graph import PRECISIONS
 from regseg_core.segmenter import Segmenter
+from regseg_core.training.verify import compare
 
 _PRECISIONS = {"fp16": "float16", "fp32": "float32", "bf16": "bfloat16"}
 

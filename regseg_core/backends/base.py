@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -65,10 +65,16 @@ class Backend(Protocol):
     def check(self, device: torch.device) -> None:
         """Raises BackendError where it cannot work on that device, without building anything."""
 
+
+@runtime_checkable
+class Direct(Backend, Protocol):
+    """A backend whose compiled graph lives in this process alone."""
+
     def build(self, job: Job) -> Compiled:
         """Compiles. Raises BackendError, or whatever its library raises."""
 
 
+@runtime_checkable
 class Portable(Backend, Protocol):
     """A backend whose compiled graph is bytes, which can be kept and copied."""
 

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regseg_core.backends.base import Job, Portable
-from regseg_core.backends.child import payload_from_child
 from regseg_core.backends.spec import key_of
 from regseg_core.files import FileError, write_bytes
 
@@ -64,17 +62,6 @@ def read_payload(path: Path, identity: Mapping[str, object], carried: bool = Fal
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
         raise EngineError(f"{path} is damaged: its contents do not match its checksum")
     return payload
-
-
-def kept_or_built(backend: Portable, job: Job) -> bytes:
-    """A job's payload from its engine file or the cache, else from a process that compiles it."""
-    identity = job.spec.identity(job.weights, backend.made_by(job.device))
-    if job.engine is not None:
-        carried = read_identity(job.engine)
-        if carried["spec"] == identity["spec"]:
-            return read_payload(job.engine, identity, carried=True)
-    cache = EngineCache(job.cache)
-    return cache.get_or_build(identity, lambda: payload_from_child(backend.name, job))[0]
 
 
 class EngineCache:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from regseg_core.backends.base import Backend, Compiled, Job
+from regseg_core.backends.build import build
 from regseg_core.backends.staging import Staged
 from regseg_core.encodings import ENCODINGS
 
@@ -92,7 +93,7 @@ class Engine:
 
     def _open(self, backend: Backend) -> tuple[str, Compiled]:
         job = self._job
-        run = backend.build(job)
+        run = build(backend, job)
         if job.device.type == "cuda":
             spec = job.spec
             shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding].channels)

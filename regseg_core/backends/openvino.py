@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends.base import BackendError, Compiled, Job
-from regseg_core.backends.cache import kept_or_built
 from regseg_core.device import device_title
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic.
@@ -26,9 +25,6 @@ class OpenVino:
         if device.type != "cpu":
             raise BackendError(f"OpenVINO runs on the CPU here, not on {device}")
         _library()
-
-    def build(self, job: Job) -> Compiled:
-        return self.load(kept_or_built(self, job), job)
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         return {

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import BackendError, Compiled, Job
-from regseg_core.backends.cache import kept_or_built
 from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
 from regseg_core.device import device_title
 
@@ -27,9 +26,6 @@ class TensorRt:
         if device.type != "cuda":
             raise BackendError(f"TensorRT runs on a GPU, not on {device}")
         library()
-
-    def build(self, job: Job) -> Compiled:
-        return self.load(kept_or_built(self, job), job)
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""

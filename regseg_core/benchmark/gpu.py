@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from regseg_core import zoo
 from regseg_core.backends.base import Compiled, Job
+from regseg_core.backends.build import build
 from regseg_core.backends.choose import BACKENDS
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
@@ -77,11 +78,13 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
         moved = frames.numel() + frames.numel() / 3  # the labels come back
         least = 1e3 * roof(parts, moved, limits)
         exact: Tensor | None = None
-        for name, compiled in _variants(size, batch, device):
+        for name, compiled, ours in _variants(size, batch, device):
             labels = compiled(frames.to(device))[0].cpu()
             exact = labels if exact is None else exact
-            graph = _times(_on_device(compiled, frames, device), device, seconds)
-            copies = _times(_from_host(compiled, frames, device), torch.device("cpu"), seconds)
+            graph = _times(_on_device(compiled, frames, device, ours), device, seconds)
+            copies = _times(
+                _from_host(compiled, frames, device, ours), torch.device("cpu"), seconds
+            )
             agreement = float((labels == exact).float().mean())
             height, width = size
             rows.append(Row(name, height, width, batch, *graph, *copies, least, agreement))
@@ -120,7 +123,9 @@ def _plot(rows: list[Row], sizes: Sequence[tuple[int, int]], title: str, folder:
 
 def _variants(
     size: tuple[int, int], batch: int, device: torch.device
-) -> Iterator[tuple[str, Compiled]]:
+) -> Iterator[tuple[str, Compiled, bool]]:
+    """Name, what to call, and whether it runs as ours do: recorded and staged."""
+
     def job(precision: str) -> Job:
         path = zoo.find("regseg48-camvid")
         card = read_card(path)
@@ -131,13 +136,13 @@ def _variants(
     half = "float16" if device.type == "cuda" else "bfloat16"
     published = job("float32").graph(torch.float32).to(device)
     published.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    yield BASELINE, _plain(published, None)
-    yield AUTOCAST, _plain(published, getattr(torch, half))
-    yield f"eager channels-last {half}", Eager().build(job(half))
+    yield BASELINE, _plain(published, None), False
+    yield AUTOCAST, _plain(published, getattr(torch, half)), False
+    yield f"eager channels-last {half}", Eager().build(job(half)), True
     for name in ("inductor", "tensorrt" if device.type == "cuda" else "openvino"):
         try:
             BACKENDS[name].check(device)
-            yield f"{name} {half}", BACKENDS[name].build(job(half))
+            yield f"{name} {half}", build(BACKENDS[name], job(half)), True
         except Exception as error:
             print(f"{name} is left out: {error}")
 
@@ -152,36 +157,33 @@ def _plain(graph: SegmentationGraph, autocast: torch.dtype | None) -> Compiled:
     return compiled
 
 
-def _on_device(compiled: Compiled, frames: Tensor, device: torch.device) -> Callable[[], object]:
+def _on_device(
+    compiled: Compiled, frames: Tensor, device: torch.device, ours: bool
+) -> Callable[[], object]:
     there = frames.to(device)
-    if device.type == "cpu":
-        return lambda: compiled(there)
-    graph = torch.cuda.CUDAGraph()
-    if not _is_compiled(compiled):
+    if device.type == "cpu" or not ours:
         return lambda: compiled(there)
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):
         for _ in range(3):
             compiled(there)
         stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
         compiled(there)
     return graph.replay
 
 
-def _from_host(compiled: Compiled, frames: Tensor, device: torch.device) -> Callable[[], object]:
+def _from_host(
+    compiled: Compiled, frames: Tensor, device: torch.device, ours: bool
+) -> Callable[[], object]:
     if device.type == "cpu":
         return lambda: compiled(frames)
-    if _is_compiled(compiled):
-        shape = (frames.shape[0], frames.shape[1], frames.shape[2], frames.shape[3])
-        staged = Staged(compiled, shape, device)
-        return lambda: staged(frames)
-    # As published code does it: from ordinary memory, and back.
-    return lambda: compiled(frames.to(device))[0].cpu()
-
-
-def _is_compiled(compiled: Compiled) -> bool:
-    return compiled.__qualname__.startswith(("Inductor", "TensorRt", "Eager"))
+    if not ours:  # as published code does it: from ordinary memory, and back
+        return lambda: compiled(frames.to(device))[0].cpu()
+    count, height, width, channels = frames.shape
+    staged = Staged(compiled, (count, height, width, channels), device)
+    return lambda: staged(frames)
 
 
 def _times(work: Callable[[], object], device: torch.device, seconds: float) -> tuple[float, float]:

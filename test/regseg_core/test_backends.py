@@ -16,16 +16,16 @@ from torch import Tensor
 
 from regseg_core import Segmenter, zoo
 from regseg_core.backends.base import Backend, BackendError, Compiled, Job
-from regseg_core.backends.cache import kept_or_built
+from regseg_core.backends.build import build, kept_or_built
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine import Engine, Health
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.backends.verify import compare
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
 from regseg_core.segmenter import COMPILE_AFTER
+from regseg_core.training.verify import compare
 from regseg_core.weights import read_card
 
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ def few_streets() -> pytest.MonkeyPatch:  # type: ignore[misc]
 @pytest.mark.usefixtures("few_streets")
 def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str) -> None:
     spec = GraphSpec(encoding, 240, 320, precision="bfloat16", confidence=True)
-    compiled = BACKENDS[backend].build(job(spec))
+    compiled = build(BACKENDS[backend], job(spec))
     report = compare(compiled, job(spec), STREET, "val")
     assert report.images == 12 and report.agreement > 99.5
     report.refuse_if_worse()
@@ -65,7 +65,7 @@ def test_labels_and_confidence_equal_pytorchs(
     streets = SyntheticStreets(batch, width, height)
     frames = torch.from_numpy(np.stack([streets[i][0][..., ::-1] for i in range(batch)]))
     exact = Eager().build(job(spec))(frames)
-    found = BACKENDS[backend].build(job(spec))(frames)
+    found = build(BACKENDS[backend], job(spec))(frames)
     assert [plane.shape for plane in found] == [(batch, height, width)] * 2
     assert (found[0] == exact[0]).float().mean() > 0.9999
     assert (found[1].int() - exact[1].int()).abs().max() <= 3

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from regseg_core import Segmenter, zoo
-from regseg_core.backends import verify
 from regseg_core.backends.cache import EngineError, read_identity
 from regseg_core.compile import main
 from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.training import verify
 from regseg_core.weights import build_model, read_card, save_weights
 
 OPENVINO = "--backend openvino --precision fp32 --size 120x160 --encoding rgb8"

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from regseg_core.backends.base import Job
-from regseg_core.backends.cache import EngineCache, kept_or_built, pack
+from regseg_core.backends.build import kept_or_built
+from regseg_core.backends.cache import EngineCache, pack
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import TensorRt, library
 from regseg_core.backends.torch_tensorrt import exported, settings
