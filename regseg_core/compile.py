@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from regseg_core.backends.base import Job
-from regseg_core.backends.cache import EngineCache, default_folder, pack, read_identity
+from regseg_core.backends.cache import EngineCache, EngineError, default_folder, pack, read_identity
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line
@@ -29,7 +29,7 @@ def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
     Raises BackendError for a backend that makes no file, or cannot make this one.
     """
     chosen = portable(backend)
-    identity = job.spec.identity(job.weights, chosen.made_by(job.device))
+    identity = job.spec.identity(job.network, chosen.made_by(job.device))
     return pack(identity, chosen.payload(job, gpus))
 
 
@@ -81,6 +81,8 @@ def _compile(options: argparse.Namespace) -> None:
         precision=segment.precision,
     )
     job = segment.job(spec)
+    if options.verify:
+        portable(options.backend).check(job.device)  # before a minute's work
     started = time.monotonic()
     with tqdm(total=1, desc=f"{options.backend}: {spec.title()}", bar_format="{desc} {elapsed}"):
         data = compile_graph(job, options.backend, tuple(options.gpu))
@@ -97,13 +99,17 @@ def _compile(options: argparse.Namespace) -> None:
 
 def _kept(clear: bool) -> None:
     cache = EngineCache(default_folder())
-    for path in cache.entries():
-        identity = read_identity(path)
-        spec = GraphSpec(**identity["spec"])
-        made_by = " ".join(f"{name} {value}" for name, value in identity["made_by"].items())
-        print(f"{path.name[:12]}  {path.stat().st_size / 1e6:6.1f} MB  {spec.title()}  {made_by}")
     if clear:
         print(f"deleted {cache.clear()} from {cache.folder}")
+    for path in cache.entries():
+        try:
+            identity = read_identity(path)
+        except EngineError as error:
+            print(error)
+            continue
+        title = GraphSpec(**identity["spec"]).title()
+        made_by = " ".join(f"{name} {value}" for name, value in identity["made_by"].items())
+        print(f"{path.name[:12]}  {path.stat().st_size / 1e6:6.1f} MB  {title}  {made_by}")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class FileError(OSError):
-    """A file that cannot be written, with its path."""
+    """A file that cannot be read or written, with its path."""
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -44,6 +44,7 @@ class SegmentationGraph(nn.Module):
     """
 
     ids: Tensor
+    order: Tensor
 
     def __init__(
         self,
@@ -57,13 +58,15 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        self.order, self.channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
-        self.reordered = self.order != tuple(range(self.channels))
+        order, self.channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
+        self.reordered = order != tuple(range(self.channels))
+        self.register_buffer("order", torch.tensor(order, dtype=torch.int32), persistent=False)
         self.size = size
         self.confidence = confidence
         self.wide = wide
         self.ids_differ = ids != tuple(range(len(ids)))
-        self.register_buffer("ids", torch.tensor(ids, dtype=torch.uint8))
+        # int32: TensorRT does nothing with bytes.
+        self.register_buffer("ids", torch.tensor(ids, dtype=torch.int32), persistent=False)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """N x H x W x C uint8 in the graph's encoding -> labels, N x H x W uint8.
@@ -73,7 +76,7 @@ class SegmentationGraph(nn.Module):
         height, width = frames.shape[1:3]
         # The cast comes first: TensorRT does nothing else with bytes.
         pixels = frames.float().permute(0, 3, 1, 2)
-        images = self.normalize(pixels[:, list(self.order)] if self.reordered else pixels)
+        images = self.normalize(pixels.index_select(1, self.order) if self.reordered else pixels)
         wanted = self.size or (height, width)
         wanted = (max(MIN_SIZE, wanted[0]), max(MIN_SIZE, wanted[1]))
         if wanted != (height, width):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from regseg_core.arrays import Image
-from regseg_core.files import write_bytes
+from regseg_core.files import FileError, write_bytes
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 
 
-class MediaError(OSError):
+class MediaError(FileError):
     """An image or video that cannot be read or written, with its path."""
 
 

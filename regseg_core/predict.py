@@ -75,7 +75,7 @@ def plan(source: Path, out: Path, labels_out: Path | None) -> list[Job]:
 def predict_images(segment: Segmenter, jobs: list[Job], alpha: float) -> list[str]:
     """Writes an overlay and a label image for each image; returns what could not be read.
 
-    Raises MediaError where a result cannot be written.
+    Raises FileError where a result cannot be written.
     """
     errors = []
     for job in tqdm(jobs, unit="image", desc="segmenting"):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from regseg_core.cli import command_parser, errors_in_one_line
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.report import write_report
+from regseg_core.training.run import read_config
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,8 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", help="the run's data, where they have moved")
     options = parser.parse_args(arguments)
     with errors_in_one_line():
-        config = yaml.safe_load((options.run / "config.yaml").read_text(encoding="utf-8"))
-        segment = Segmenter(options.run / "weights.safetensors")
+        config = read_config(options.run)
+        segment = Segmenter(options.run / "weights.safetensors", backend="eager")
         print(segment.description)
         for path in write_report(
             options.run, segment, options.data or config["data"], config["dataset"]["val"]

@@ -80,7 +80,7 @@ class Segmenter:
     that the network sees, None for each frame's own. `precision`: auto (float16 on a GPU, bfloat16
     on a CPU that is fast at it, else float32) or a name in `PRECISIONS`.
 
-    `backend`: what runs the graph, a name of `regseg_core.backends.BACKENDS`, compiled at the first
+    `backend`: what runs the graph, a name of `regseg_core.backends.choose.BACKENDS`, compiled at the first
     frame of each size; or auto, the best that works: frames are segmented by PyTorch at once, and
     once `COMPILE_AFTER` of one size have come, a better one is compiled beside them and taken over.
     `cache`: the folder of compiled graphs, None for none, default for the user's. `health` says
@@ -178,7 +178,7 @@ class Segmenter:
         identity = read_identity(path)
         job = self.job(GraphSpec(**identity["spec"]))
         made_by = portable(identity["made_by"]["backend"]).made_by(self.device)
-        read_payload(path, job.spec.identity(job.weights, made_by), carried=True)
+        read_payload(path, job.spec.identity(job.network, made_by), carried=True)
 
     def _engine(self, spec: GraphSpec) -> Engine:
         engine = self._engines.pop(spec, None)

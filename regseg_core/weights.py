@@ -166,7 +166,7 @@ def save_weights(path: str | Path, model: RegSeg, card: ModelCard) -> None:
     """Writes safetensors with the card inside, and the card beside it as JSON.
 
     Convolutions in float16, normalisation parameters and statistics in float32. Written beside
-    and renamed: a failed write leaves the old files whole. Raises MediaError.
+    and renamed: a failed write leaves the old files whole. Raises FileError.
     """
     path = Path(path).with_suffix(".safetensors")
     wide = {

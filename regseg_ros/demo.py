@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regseg_core import zoo
 from regseg_core.data.synthetic import STREET
-from regseg_core.media import MediaError
+from regseg_core.files import FileError
 from regseg_ros.video_source import check_source
 
 #: Frames of the street, which has no end.
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         figures = run(options.source, options.weights, options.rate, options.out.resolve())
-    except (DemoError, MediaError) as error:
+    except (DemoError, FileError) as error:
         sys.exit(f"demo failed: {error}")
     print(f"\n{table(figures)}\n")
     if not figures["masks"]:

@@ -11,7 +11,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-from regseg_core.media import MediaError
+from regseg_core.files import FileError
 
 NodeType = TypeVar("NodeType", bound=Node)
 
@@ -36,7 +36,7 @@ def run(
         # rclpy's own errors: a signal takes the context away in the middle of any call.
         if rclpy.ok():
             raise
-    except (MediaError, ParameterException) as error:
+    except (FileError, ParameterException) as error:
         sys.exit(f"error: {error}")
     finally:
         if node is not None:

@@ -119,7 +119,7 @@ class Recorder(Node):
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
 
     def finish(self) -> None:
-        """Waits for the video and writes the image and the figures. Raises MediaError."""
+        """Waits for the video and writes the image and the figures. Raises FileError."""
         self._rows.put(None)
         self._writer.join()
         if self._failure is not None:

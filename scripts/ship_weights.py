@@ -33,7 +33,7 @@ def main() -> None:
     note = f"IoU in percent over one confusion matrix. {options.note}".strip()
     scores: dict[str, object] = {"note": note}
     for precision in ("float32", "bfloat16"):
-        segment = Segmenter(source, precision=precision)
+        segment = Segmenter(source, precision=precision, backend="eager")
         for title, data in (("val", options.data), ("synthetic_street", STREET)):
             images = open_scored(data, "val", segment.labels)
             found = evaluate(single_view(segment), images, segment.labels)

@@ -40,9 +40,13 @@ class Job:
     engine: Path | None = None
 
     @cached_property
-    def weights(self) -> str:
-        """sha256 of the weights file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+    def network(self) -> dict[str, object]:
+        """What the graph is made from beside its spec: weights by sha256 of their file."""
+        return {
+            "weights": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "architecture": self.card.architecture,
+            "ids": list(self.card.labels.ids),
+        }
 
     def graph(self, dtype: torch.dtype, wide: bool = False) -> SegmentationGraph:
         """The graph with a network of its own, of that dtype, on the CPU."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regseg_core.backends.spec import key_of
+from regseg_core.backends.spec import GraphSpec, key_of
 from regseg_core.files import FileError, write_bytes
 
 _LOG = logging.getLogger(__name__)
@@ -127,7 +127,10 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise FileError(f"cannot lock {path}: {error.strerror or error}") from error
         yield
 
 
@@ -137,7 +140,11 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
         if not data.startswith(_MAGIC):
             raise ValueError
         header = json.loads(first)
-        if not isinstance(header["identity"], dict) or not isinstance(header["sha256"], str):
+        identity = header["identity"]
+        GraphSpec(**identity["spec"]).title()
+        if not isinstance(identity["made_by"]["backend"], str):
+            raise TypeError
+        if not isinstance(header["sha256"], str):
             raise TypeError
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path} is not a compiled graph, or a damaged one") from error

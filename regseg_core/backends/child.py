@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -14,6 +16,8 @@ import torch
 from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.weights import ModelCard
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def payload_from_child(backend: str, job: Job) -> bytes:
@@ -30,16 +34,33 @@ def payload_from_child(backend: str, job: Job) -> bytes:
     }
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "regseg_core.backends.child"],
-        input=json.dumps(request).encode(),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise BackendError(said[-1] if said else f"the process ended with {done.returncode}")
-    return done.stdout
+    _RUNNING.add(process)
+    try:
+        payload, errors = process.communicate(json.dumps(request).encode())
+    finally:
+        _RUNNING.discard(process)
+    if process.returncode < 0:
+        raise BackendError(
+            f"the compiling process was ended by {signal.Signals(-process.returncode).name}"
+        )
+    if process.returncode:
+        said = errors.decode(errors="replace").strip().splitlines()
+        raise BackendError(said[-1] if said else f"it ended with {process.returncode}")
+    return payload
+
+
+@atexit.register
+def _end_all() -> None:
+    """What nobody waits for any more must not go on for minutes."""
+    for process in list(_RUNNING):
+        process.terminate()
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ class Health:
 class Engine:
     """Runs one graph by the first of `backends` that works; the last one is there at once.
 
-    It answers at once, by the last one. `build_better` compiles a better one, in this thread or
+    `build_better` compiles a better one, in this thread or
     beside it. One that fails while running is dropped, and the frame is given to the next.
     """
 
@@ -77,7 +77,7 @@ class Engine:
 
     def _build(self) -> None:
         with self._lock:
-            while self._untried:
+            while self._untried and self._current is self._last_resort:
                 backend = self._untried.pop(0)
                 title = f"{backend.name} for {self._job.spec.title()}"
                 self._health.building = title

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends.base import BackendError, Compiled, Job
-from regseg_core.device import device_title
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -27,11 +26,11 @@ class OpenVino:
         _library()
 
     def made_by(self, device: torch.device) -> dict[str, str]:
+        """Its form of the graph is of no processor: OpenVINO compiles it further when it loads."""
         return {
             "backend": self.name,
             "torch": torch.__version__,
             "openvino": version("openvino"),
-            "device": device_title(device),
         }
 
     def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:

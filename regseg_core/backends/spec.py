@@ -22,7 +22,7 @@ class GraphSpec:
     #: Height and width that the network sees; None: the frame's own.
     size: tuple[int, int] | None = None
     confidence: bool = False
-    #: Of the network: a name in `regseg_core.segmenter.PRECISIONS`.
+    #: Of the network: a name in `regseg_core.graph.PRECISIONS`.
     precision: str = "float32"
 
     def title(self) -> str:
@@ -30,14 +30,17 @@ class GraphSpec:
         batch = f"{self.batch} x " if self.batch > 1 else ""
         return f"{batch}{self.height} x {self.width} {self.encoding}, {self.precision}"
 
-    def identity(self, weights: str, made_by: Mapping[str, str]) -> dict[str, object]:
+    def identity(
+        self, network: Mapping[str, object], made_by: Mapping[str, str]
+    ) -> dict[str, object]:
         """All that must be equal for a compiled form to be used again.
 
-        `weights`: sha256 of the file; `made_by`: versions of libraries, and the device.
+        `network`: what it is, of which weights, with which ids; `made_by`: versions of libraries,
+        and the device.
         """
         return {
             "graph_version": GRAPH_VERSION,
-            "weights": weights,
+            "network": dict(network),
             "spec": json.loads(json.dumps(asdict(self))),
             "made_by": dict(sorted(made_by.items())),
         }

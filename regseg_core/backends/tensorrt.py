@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,8 @@ from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
 from regseg_core.device import device_title
+
+_LOG = logging.getLogger("regseg_core")
 
 #: TensorRT for RTX (desktop GPUs, from the Python package index) and TensorRT (Jetson, servers).
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
@@ -46,9 +49,12 @@ class TensorRt:
         Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
         Raises BackendError for an operator or target that this TensorRT does not have.
         """
-        if job.device.type == "cuda" and not gpus and find_spec("torch_tensorrt"):
-            return torch_tensorrt.engine(job)
         trt = library()
+        if job.device.type == "cuda" and not gpus and find_spec("torch_tensorrt"):
+            try:
+                return torch_tensorrt.engine(job, trt.__name__)
+            except BackendError as error:
+                _LOG.warning("TensorRT compiles from ONNX instead: %s", error)
         logger = trt.Logger(trt.Logger.ERROR)
         builder = trt.Builder(logger)
         network = parse(trt, logger, builder, to_onnx(job))
@@ -63,6 +69,10 @@ class TensorRt:
 
     def load(self, payload: bytes, job: Job) -> Compiled:
         trt = library()
+        with torch.cuda.device(job.device):
+            return self._load(trt, payload, job)
+
+    def _load(self, trt: Any, payload: bytes, job: Job) -> Compiled:
         runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         engine = runtime.deserialize_cuda_engine(payload)
         if engine is None:
@@ -101,7 +111,10 @@ def library() -> Any:
             return import_module(name)
         except (ImportError, OSError) as error:
             reasons.append(f"{name}: {error}")
-    raise BackendError(f"pip install 'regseg_ros[tensorrt-rtx]' ({'; '.join(reasons)})")
+    raise BackendError(
+        f"pip install tensorrt_rtx onnx onnxscript, or on a Jetson JetPack's tensorrt"
+        f" ({'; '.join(reasons)})"
+    )
 
 
 def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:

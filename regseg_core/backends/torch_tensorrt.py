@@ -33,15 +33,24 @@ def settings(job: Job) -> dict[str, Any]:
     }
 
 
-def engine(job: Job) -> bytes:
-    """A serialised engine. Raises BackendError with what Torch-TensorRT could not convert."""
+def engine(job: Job, library: str) -> bytes:
+    """A serialised engine for that TensorRT, `tensorrt` or `tensorrt_rtx`.
+
+    Raises BackendError where Torch-TensorRT is for another one or another PyTorch, and with what it
+    could not convert.
+    """
     try:
+        import torch_tensorrt
         from torch_tensorrt.dynamo import convert_exported_program_to_serialized_trt_engine as build
     except (ImportError, OSError) as error:
         raise BackendError(
             f"torch_tensorrt does not fit PyTorch {torch.__version__}: {error}; it wants the same"
             " minor version, such as torch 2.14 with torch-tensorrt-rtx 2.14"
         ) from error
+    if torch_tensorrt.tensorrt_package_name != library:
+        raise BackendError(
+            f"torch_tensorrt builds for {torch_tensorrt.tensorrt_package_name}, not for {library}"
+        )
     program, frames = exported(job)
     try:
         data: bytes = build(program, arg_inputs=(frames,), device=job.device, **settings(job))

@@ -81,10 +81,9 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
         for name, compiled, ours in _variants(size, batch, device):
             labels = compiled(frames.to(device))[0].cpu()
             exact = labels if exact is None else exact
-            graph = _times(_on_device(compiled, frames, device, ours), device, seconds)
-            copies = _times(
-                _from_host(compiled, frames, device, ours), torch.device("cpu"), seconds
-            )
+            on_device, from_host = _works(compiled, frames, device, ours)
+            graph = _times(on_device, device, seconds)
+            copies = _times(from_host, torch.device("cpu"), seconds)
             agreement = float((labels == exact).float().mean())
             height, width = size
             rows.append(Row(name, height, width, batch, *graph, *copies, least, agreement))
@@ -130,7 +129,7 @@ def _variants(
         path = zoo.find("regseg48-camvid")
         card = read_card(path)
         assert card is not None
-        spec = GraphSpec("rgb8", *size, batch=batch, precision=precision)
+        spec = GraphSpec("bgr8", *size, batch=batch, precision=precision)
         return Job(card, path, spec, device, None)
 
     half = "float16" if device.type == "cuda" else "bfloat16"
@@ -157,33 +156,17 @@ def _plain(graph: SegmentationGraph, autocast: torch.dtype | None) -> Compiled:
     return compiled
 
 
-def _on_device(
+def _works(
     compiled: Compiled, frames: Tensor, device: torch.device, ours: bool
-) -> Callable[[], object]:
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The graph on frames that are on the device, and from and to the host's memory."""
     there = frames.to(device)
-    if device.type == "cpu" or not ours:
-        return lambda: compiled(there)
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            compiled(there)
-        stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        compiled(there)
-    return graph.replay
-
-
-def _from_host(
-    compiled: Compiled, frames: Tensor, device: torch.device, ours: bool
-) -> Callable[[], object]:
-    if device.type == "cpu":
-        return lambda: compiled(frames)
-    if not ours:  # as published code does it: from ordinary memory, and back
-        return lambda: compiled(frames.to(device))[0].cpu()
-    count, height, width, channels = frames.shape
-    staged = Staged(compiled, (count, height, width, channels), device)
-    return lambda: staged(frames)
+    if device.type == "cuda" and ours:
+        count, height, width, channels = frames.shape
+        staged = Staged(compiled, (count, height, width, channels), device)
+        return staged.replay, lambda: staged(frames)
+    # As published code does it: from ordinary memory, and back.
+    return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu()
 
 
 def _times(work: Callable[[], object], device: torch.device, seconds: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from PIL import ExifTags
 from PIL import Image as PILImage
 from torch.utils.data import Dataset
 
@@ -80,11 +81,13 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
             raise DataError(f"{path}: {error}") from error
 
     def image_shape(self, index: int) -> tuple[int, int]:
-        """Height and width of the image, from its header alone. Raises DataError."""
+        """Height and width of the upright image, from its header alone. Raises DataError."""
         path = self.pairs[index][0]
         try:
             with PILImage.open(path) as header:
-                return header.height, header.width
+                turned = header.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                height, width = header.height, header.width
+                return (width, height) if turned else (height, width)
         except (OSError, PILImage.DecompressionBombError) as error:
             raise DataError(f"{path} is not a readable image") from error
 

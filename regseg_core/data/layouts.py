@@ -89,11 +89,6 @@ def open_images(root: Path, split: str, labels: LabelSet | None = None) -> Label
     return LabelledImages(split, pairs, layout.decoder(labels, annotations), labels, unpaired)
 
 
-def default_labels(root: Path, split: str) -> LabelSet:
-    """The label set of a data set: its layout's, or its own `labels.yaml`."""
-    return _layout(root, split).labels(root)
-
-
 def _layout(root: Path, split: str) -> Layout:
     for layout in LAYOUTS:
         if layout.present(root, split):

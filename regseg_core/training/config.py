@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+#: Streets for training.
+STREETS = 5000
+
 
 @dataclass(frozen=True)
 class DatasetConfig:
@@ -127,6 +130,10 @@ class TrainingConfig:
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {share}")
+        if not 0 <= self.dataset.street <= STREETS:
+            raise ValueError(
+                f"dataset.street must be from 0 to {STREETS}, not {self.dataset.street}"
+            )
         if not self.dataset.train:
             raise ValueError("dataset.train must name at least one split")
 

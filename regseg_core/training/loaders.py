@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +22,12 @@ from regseg_core.data.survey import Survey, cached_survey
 from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 from regseg_core.labels import CAMVID, LabelSet
-from regseg_core.training.config import AugmentConfig, TrainingConfig
+from regseg_core.training.config import STREETS, AugmentConfig, TrainingConfig
 
 Example = tuple[Image, Image, str]
 
-#: Streets 1 to this are for training; so many others are scored.
-_STREETS, _SCORED_STREETS = 5000, 20
+#: Streets that are scored beside the val split.
+_SCORED_STREETS = 20
 
 
 class WithTitles(Dataset[Example]):
@@ -86,6 +87,8 @@ class SegmentationData(L.LightningDataModule):
         self.images = sum(map(len, self.train_sets))
         if self.street and self.labels.names != CAMVID.names:
             raise DataError("the synthetic street is labelled with the classes of camvid")
+        if config.loss.class_weights and not self.train_sets:
+            raise DataError("class weights come from label files, which the street has not")
         if self.images + self.street < config.batch_size:
             raise DataError(
                 f"{self.images} training images do not fill a batch of {config.batch_size};"
@@ -121,14 +124,14 @@ class SegmentationData(L.LightningDataModule):
             raise ValueError(
                 f"batch_size {config.batch_size} is not a multiple of {world} processes"
             )
-        streets = SyntheticStreets(_STREETS, config.augment.crop_width, config.augment.crop_height)
+        streets = SyntheticStreets(STREETS, config.augment.crop_width, config.augment.crop_height)
         parts: list[Titled] = [*self.train_sets, streets]
         examples: Dataset[Example] = ConcatDataset([WithTitles(part) for part in parts])
         sampler = EpochSampler(
             self.images,
             config.batch_size,
             config.seed,
-            pool=_STREETS,
+            pool=STREETS,
             extra=self.street,
             uniform=config.dataset.class_uniform,
             centroids=self.survey().centroids if config.dataset.class_uniform else None,
@@ -168,7 +171,9 @@ class SegmentationData(L.LightningDataModule):
 def _workers(config: TrainingConfig, batch: int) -> dict[str, Any]:
     count = config.dataset.workers
     augment = config.augment
-    need = 2 * count * batch * 4 * augment.crop_height * augment.crop_width  # two batches ahead
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    crop = 4 * augment.crop_height * augment.crop_width
+    need = 2 * count * processes * batch * crop  # each is two batches ahead
     shared = Path("/dev/shm")
     if shared.is_dir() and (free := shutil.disk_usage(shared).free) < need:
         raise OSError(

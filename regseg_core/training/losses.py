@@ -40,6 +40,8 @@ class PixelLoss(nn.Module):
 
     def forward(self, logits: Tensor, truth: Tensor) -> Tensor:
         truth = truth.long()
+        if self.weights is not None:
+            self.weights = self.weights.to(logits.device)
         losses = F.cross_entropy(
             logits.float(), truth, self.weights, ignore_index=IGNORE_INDEX, reduction="none"
         ).flatten()

@@ -68,7 +68,7 @@ def train(
     module = SegmentationData(data, config, out)
     checkpoint = out / "last.ckpt"
     if resume:
-        _check_resumable(out, config, module.labels)
+        _check_resumable(out, {"data": data, **asdict(config)}, module.labels)
     elif checkpoint.exists():
         raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
     task = SegmentationTask(config, module.labels, module.steps * config.epochs)
@@ -104,6 +104,18 @@ def dump_config(config: dict[str, Any]) -> str:
     return yaml.safe_dump(nested, sort_keys=False)
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run. Raises FileNotFoundError, and ValueError for another file."""
+    path = run / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not a configuration: {error}") from error
+    if not isinstance(config, dict) or not {"data", "dataset"} <= set(config):
+        raise ValueError(f"{path} is not the configuration of a run")
+    return config
+
+
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     flat = {}
     for key, value in config.items():
@@ -125,7 +137,11 @@ def _trainer(
     )
     callbacks: list[Callback] = [best, last, TrainingBar(config.batch_size)]
     if config.optimizer.ema_decay:
-        average = WeightAveraging(multi_avg_fn=partial(ema_step, config.optimizer.ema_decay))
+        # Told where, since the module is still on the CPU when the callback asks it.
+        place = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.type == "cuda" else "cpu"
+        average = WeightAveraging(
+            device=place, multi_avg_fn=partial(ema_step, config.optimizer.ema_decay)
+        )
         callbacks.insert(0, average)
     precision: str = config.precision
     if precision == "auto":
@@ -155,7 +171,8 @@ def _trainer(
         log_every_n_steps=1,
         enable_model_summary=False,
         use_distributed_sampler=False,  # ours divide the data
-        deterministic="warn" if device.type == "cuda" else True,
+        # On a GPU bilinear upsampling has no deterministic way that is quick.
+        deterministic=device.type == "cpu",
     )
     return best, trainer
 
@@ -182,7 +199,7 @@ def _save(
     best: ModelCheckpoint,
     about: dict[str, Any],
 ) -> None:
-    chosen = out / "last.ckpt" if config.trains_on_val else Path(best.best_model_path)
+    chosen = out / ("last.ckpt" if config.trains_on_val else "best.ckpt")
     network = create_model(config.model, len(module.labels))
     load_weights(network, chosen)
     epoch = read_tensors(chosen)["epoch"] + 1
@@ -212,23 +229,24 @@ def _without_traceback(message: str) -> str:
     return message.strip().splitlines()[-1].partition(": ")[2]
 
 
-def _check_resumable(out: Path, config: TrainingConfig, labels: LabelSet) -> None:
+def _check_resumable(out: Path, config: dict[str, Any], labels: LabelSet) -> None:
     checkpoint = out / "last.ckpt"
     if not checkpoint.exists():
         raise FileNotFoundError(f"there is no {checkpoint} to resume from")
     saved = read_tensors(checkpoint)
-    was = _flat(yaml.safe_load((out / "config.yaml").read_text(encoding="utf-8")))
-    now = _flat(yaml.safe_load(dump_config(asdict(config))))
+    was = _flat(read_config(out))
+    now = _flat(yaml.safe_load(dump_config(config)))
     changed = [key for key in now if now[key] != was.get(key) and key not in _MAY_CHANGE]
     if changed:
         listed = "; ".join(f"{key} was {was.get(key)!r}, is {now[key]!r}" for key in changed)
         raise ValueError(
-            f"{out} is another run: {listed}; give --config {out / 'config.yaml'}, or another --out"
+            f"{out} is another run: {listed}; give --config {out / 'config.yaml'} --out {out}, or"
+            " another --out"
         )
     if saved["hyper_parameters"]["classes"] != list(labels.names):
         classes = ", ".join(saved["hyper_parameters"]["classes"])
         raise ValueError(f"{checkpoint} is a run of classes {classes}; give another --out")
-    if saved["epoch"] + 1 >= config.epochs:
+    if saved["epoch"] + 1 >= config["epochs"]:
         raise ValueError(
             f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs"
         )

@@ -61,7 +61,7 @@ class SegmentationTask(L.LightningModule):
 
     def weigh_classes(self, pixels: npt.NDArray[np.int64]) -> None:
         """Sets the class weights for that many labelled pixels of each class."""
-        self.loss.weights = class_weights(pixels).to(self.device)
+        self.loss.weights = class_weights(pixels)
 
     def setup(self, stage: str) -> None:
         """Lightning's: by now the data have been looked at."""

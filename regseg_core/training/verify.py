@@ -81,7 +81,7 @@ def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
         image, truth = images[index]
         frames = torch.from_numpy(_frames(image, job)).to(job.device)
         size = (spec.width, spec.height)
-        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
         found = [run(frames)[0][0].cpu().numpy() for run in (exact, compiled)]
         for matrix, predicted in zip(matrices, found, strict=True):
             indices = torch.from_numpy(labels.to_indices(predicted))

@@ -185,6 +185,15 @@ def test_a_backend_that_fails_while_running_is_dropped_and_the_frame_is_segmente
     assert failure in caplog.text
 
 
+def test_a_better_backend_stays() -> None:
+    slow, worse = Slow(), Failing(99)
+    slow.may_end.set()
+    engine, _, who = engine_of(slow, worse)
+    for _ in range(3):
+        engine.build_better(wait=True)
+        assert who() == "slow"
+
+
 def test_a_backend_that_cannot_be_compiled_is_left_for_the_next() -> None:
     slow = Slow()
     slow.may_end.set()
@@ -229,6 +238,6 @@ def test_an_engine_is_built_in_a_process_of_its_own(
     payload = kept_or_built(OpenVino(), job(spec, tmp_path))
     assert kept_or_built(OpenVino(), job(spec, tmp_path)) == payload
     bad = replace(job(spec), path=tmp_path / "none.safetensors")
-    bad.__dict__["weights"] = "0"
+    bad.__dict__["network"] = {"weights": "0"}
     with pytest.raises(BackendError, match=r"none\.safetensors"):
         kept_or_built(OpenVino(), bad)

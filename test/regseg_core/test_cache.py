@@ -20,7 +20,8 @@ from regseg_core.backends.spec import GraphSpec, key_of
 
 SPEC = GraphSpec("bgr8", 512, 1024, precision="float16")
 MADE_BY = {"backend": "tensorrt", "library": "tensorrt_rtx 1.6", "torch": "2.13.0", "device": "any"}
-IDENTITY = SPEC.identity("abc", MADE_BY)
+NETWORK = {"weights": "abc", "architecture": "regseg48", "ids": [0, 1, 2]}
+IDENTITY = SPEC.identity(NETWORK, MADE_BY)
 
 
 def never() -> bytes:
@@ -40,15 +41,21 @@ def test_a_graph_is_built_once_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        SPEC.identity("abd", MADE_BY),
-        GraphSpec("rgb8", 512, 1024, precision="float16").identity("abc", MADE_BY),
-        GraphSpec("bgr8", 512, 1024, precision="float32").identity("abc", MADE_BY),
-        GraphSpec("bgr8", 512, 1024, 4, precision="float16").identity("abc", MADE_BY),
-        GraphSpec("bgr8", 512, 1024, size=(256, 512), precision="float16").identity("abc", MADE_BY),
-        GraphSpec("bgr8", 512, 1024, confidence=True, precision="float16").identity("abc", MADE_BY),
-        SPEC.identity("abc", MADE_BY | {"library": "tensorrt_rtx 1.7"}),
-        SPEC.identity("abc", MADE_BY | {"torch": "2.14.0"}),
-        SPEC.identity("abc", MADE_BY | {"device": "NVIDIA L4"}),
+        SPEC.identity(NETWORK | {"weights": "abd"}, MADE_BY),
+        SPEC.identity(NETWORK | {"ids": [2, 1, 0]}, MADE_BY),
+        SPEC.identity(NETWORK | {"architecture": "exp43_decoder26"}, MADE_BY),
+        GraphSpec("rgb8", 512, 1024, precision="float16").identity(NETWORK, MADE_BY),
+        GraphSpec("bgr8", 512, 1024, precision="float32").identity(NETWORK, MADE_BY),
+        GraphSpec("bgr8", 512, 1024, 4, precision="float16").identity(NETWORK, MADE_BY),
+        GraphSpec("bgr8", 512, 1024, size=(256, 512), precision="float16").identity(
+            NETWORK, MADE_BY
+        ),
+        GraphSpec("bgr8", 512, 1024, confidence=True, precision="float16").identity(
+            NETWORK, MADE_BY
+        ),
+        SPEC.identity(NETWORK, MADE_BY | {"library": "tensorrt_rtx 1.7"}),
+        SPEC.identity(NETWORK, MADE_BY | {"torch": "2.14.0"}),
+        SPEC.identity(NETWORK, MADE_BY | {"device": "NVIDIA L4"}),
         IDENTITY | {"graph_version": 0},
     ],
 )
@@ -70,7 +77,7 @@ def test_anything_else_has_another_key(other: dict[str, object], tmp_path: Path)
         lambda data: data[:-3] + b"\x00" + data[-2:],
         lambda data: b"\x80\x04\x95pickled",
         lambda data: data.replace(b"abc", b"xyz"),
-        lambda data: pack(SPEC.identity("foreign", MADE_BY), b"foreign"),
+        lambda data: pack(SPEC.identity(NETWORK | {"weights": "foreign"}, MADE_BY), b"foreign"),
     ],
 )
 def test_what_is_damaged_or_foreign_is_built_anew(
@@ -87,11 +94,11 @@ def test_what_is_damaged_or_foreign_is_built_anew(
 
 def test_an_engine_carried_from_a_machine_with_another_pytorch_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "carried.engine"
-    path.write_bytes(pack(SPEC.identity("abc", MADE_BY | {"torch": "2.9.0"}), b"engine"))
+    path.write_bytes(pack(SPEC.identity(NETWORK, MADE_BY | {"torch": "2.9.0"}), b"engine"))
     with pytest.raises(EngineError, match=r"torch '2\.9\.0', here '2\.13\.0'"):
         read_payload(path, IDENTITY)
     assert read_payload(path, IDENTITY, carried=True) == b"engine"
-    newer = SPEC.identity("abc", MADE_BY | {"library": "tensorrt_rtx 1.7"})
+    newer = SPEC.identity(NETWORK, MADE_BY | {"library": "tensorrt_rtx 1.7"})
     with pytest.raises(EngineError, match=r"library 'tensorrt_rtx 1\.6', here 'tensorrt_rtx 1\.7'"):
         read_payload(path, newer, carried=True)
 

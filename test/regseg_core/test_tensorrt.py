@@ -12,7 +12,7 @@ from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import TensorRt, library, parse
-from regseg_core.labels import CITYSCAPES
+from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from regseg_core.model import create_model
 from regseg_core.weights import ModelCard, save_weights
 
@@ -63,6 +63,18 @@ def test_one_engine_from_bytes_to_labels(
 
     engine = builder.build_serialized_network(network, builder.create_builder_config())
     assert engine.nbytes > 2 * sum(p.numel() for p in own.parameters()), "the weights are in it"
+
+
+def test_ids_that_are_not_counted_from_zero_are_taken_too(weights: dict[str, Path]) -> None:
+    trt = library()
+    spec = GraphSpec("rgba8", 64, 96, precision="float16", confidence=True)
+    card = ModelCard("regseg48", CITYSCAPES_LABEL_IDS)
+    this = Job(card, weights["regseg48"], spec, torch.device("cpu"), None)
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = parse(trt, logger, builder, to_onnx(this))
+    assert {network.get_output(place).dtype for place in range(2)} == {trt.DataType.UINT8}
+    assert builder.build_serialized_network(network, builder.create_builder_config()) is not None
 
 
 def test_float32_is_float32(weights: dict[str, Path]) -> None:

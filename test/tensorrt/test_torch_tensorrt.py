@@ -107,7 +107,7 @@ def test_building_twice_hits_the_cache_and_another_version_is_rebuilt(
     assert kept_or_built(backend, this) == engine and entry.stat().st_mtime_ns == written
 
     made_by = backend.made_by(this.device)
-    older = spec.identity(this.weights, made_by | {"library": "tensorrt_rtx 1.0.0"})
+    older = spec.identity(this.network, made_by | {"library": "tensorrt_rtx 1.0.0"})
     entry.write_bytes(pack(older, engine))
     again = kept_or_built(backend, this)
     assert len(again) > 5_000_000 and entry.read_bytes().startswith(b"regseg engine 1\n")
