@@ -80,9 +80,9 @@ class Segmenter:
     that the network sees, None for each frame's own. `precision`: auto (float16 on a GPU, bfloat16
     on a CPU that is fast at it, else float32) or a name in `PRECISIONS`.
 
-    `backend`: what runs the graph, a name of `regseg_core.backends.choose.BACKENDS`, compiled at the first
-    frame of each size; or auto, the best that works: frames are segmented by PyTorch at once, and
-    once `COMPILE_AFTER` of one size have come, a better one is compiled beside them and taken over.
+    `backend`: what runs the graph, a name of `regseg_core.backends.choose.BACKENDS`, compiled at
+    the first frame of each size; or auto, the best that works: PyTorch segments at once, and when
+    `COMPILE_AFTER` frames of one size have come, a better one is compiled beside it and taken over.
     `cache`: the folder of compiled graphs, None for none, default for the user's. `health` says
     what runs and what failed. `engine`: a file of `python -m regseg_core.compile`, made here or
     elsewhere of the same weights, for frames of its size.

@@ -55,9 +55,9 @@ class RandomCrop:
         out_label = np.full((self.height, self.width), IGNORE_INDEX, np.uint8)
         filled = (rows.filled, columns.filled)
         out[filled] = cv2.resize(image[source], size, interpolation=smooth)[shown]
-        out_label[filled] = cv2.resize(label[source], size, interpolation=cv2.INTER_NEAREST_EXACT)[
-            shown
-        ]
+        # Exact: plain INTER_NEAREST puts labels up to half a pixel beside the image.
+        nearest = cv2.resize(label[source], size, interpolation=cv2.INTER_NEAREST_EXACT)
+        out_label[filled] = nearest[shown]
         return out, out_label
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,15 +45,11 @@ def test_a_graph_is_built_once_and_kept(tmp_path: Path) -> None:
         SPEC.identity(NETWORK | {"weights": "abd"}, MADE_BY),
         SPEC.identity(NETWORK | {"ids": [2, 1, 0]}, MADE_BY),
         SPEC.identity(NETWORK | {"architecture": "exp43_decoder26"}, MADE_BY),
-        GraphSpec("rgb8", 512, 1024, precision="float16").identity(NETWORK, MADE_BY),
-        GraphSpec("bgr8", 512, 1024, precision="float32").identity(NETWORK, MADE_BY),
-        GraphSpec("bgr8", 512, 1024, 4, precision="float16").identity(NETWORK, MADE_BY),
-        GraphSpec("bgr8", 512, 1024, size=(256, 512), precision="float16").identity(
-            NETWORK, MADE_BY
-        ),
-        GraphSpec("bgr8", 512, 1024, confidence=True, precision="float16").identity(
-            NETWORK, MADE_BY
-        ),
+        replace(SPEC, encoding="rgb8").identity(NETWORK, MADE_BY),
+        replace(SPEC, precision="float32").identity(NETWORK, MADE_BY),
+        replace(SPEC, batch=4).identity(NETWORK, MADE_BY),
+        replace(SPEC, size=(256, 512)).identity(NETWORK, MADE_BY),
+        replace(SPEC, confidence=True).identity(NETWORK, MADE_BY),
         SPEC.identity(NETWORK, MADE_BY | {"library": "tensorrt_rtx 1.7"}),
         SPEC.identity(NETWORK, MADE_BY | {"torch": "2.14.0"}),
         SPEC.identity(NETWORK, MADE_BY | {"device": "NVIDIA L4"}),

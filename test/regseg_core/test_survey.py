@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import folder
+from PIL import ExifTags
+from PIL import Image as PILImage
 
 from regseg_core.data.labelled import DataError
 from regseg_core.data.layouts import open_images
@@ -72,6 +74,18 @@ def test_everything_wrong_is_in_one_report(tmp_path: Path) -> None:
     ):
         assert part in report, report
     assert "ids [45]" not in report, "only the first files are named"
+
+
+def test_a_photo_that_a_phone_has_turned_is_upright(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"train/a": (BLACK, np.zeros((9, 6), np.uint8))})
+    lying = PILImage.fromarray(np.zeros((6, 9, 3), np.uint8))
+    exif = lying.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying.save(root / "images/train/a.jpg", exif=exif)
+    images = open_images(root, "train")
+    [found] = survey({"train": [images]}, tile=100, workers=0)
+    assert found.pixels.tolist() == [54, 0, 0]
+    assert images[0][0].shape == (9, 6, 3)
 
 
 def test_a_survey_is_kept_until_a_file_changes(

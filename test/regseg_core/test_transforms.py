@@ -43,10 +43,22 @@ def test_a_crop_shows_what_resizing_the_whole_image_would() -> None:
         left = int(rng.integers(0, size[0] - 140 + 1))
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         whole = cv2.resize(image, size, interpolation=smooth)[top : top + 100, left : left + 140]
-        whole_label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        whole_label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)
         assert np.abs(out.astype(int) - whole).mean() < 4, "less than a pixel apart"
         same = out_label == whole_label[top : top + 100, left : left + 140]
         assert same.mean() > 0.95
+
+
+@pytest.mark.parametrize("short", [23, 37, 50])
+def test_labels_lie_exactly_under_the_image(short: int) -> None:
+    image = np.zeros((100, 160, 3), np.uint8)
+    image[:, 80:] = 255
+    label = (image[..., 0] > 0).astype(np.uint8)
+    out, out_label = RandomCrop(short, 160, (short, short))(image, label, np.random.default_rng(0))
+    known = out_label[0] != 255
+    values, labels = out[0, known, 0], out_label[0, known]
+    clear = np.abs(values.astype(int) - 127) > 40  # the edge itself may cut a pixel in two
+    assert ((values > 127) == (labels == 1))[clear].all() and clear.sum() >= known.sum() - 1
 
 
 def test_a_crop_is_centred_on_a_place_as_far_as_the_image_reaches() -> None:
