@@ -10,11 +10,17 @@ from regseg_core.backends.inductor import Inductor
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.tensorrt import TensorRt
 
-_PORTABLE: dict[str, Portable] = {backend.name: backend for backend in (TensorRt(), OpenVino())}
+_PORTABLE: dict[str, Portable] = {
+    "tensorrt": TensorRt(),
+    # The first takes either library; this one TensorRT for RTX alone.
+    "tensorrt-rtx": TensorRt(["tensorrt_rtx"]),
+    "openvino": OpenVino(),
+}
 
 BACKENDS: dict[str, Backend] = {
     **_PORTABLE,
-    **{backend.name: backend for backend in (Inductor(), Eager())},
+    "inductor": Inductor(),
+    "eager": Eager(),
 }
 
 #: Fastest first. On a CPU torch.compile was slower than PyTorch where confidence was asked for.

@@ -21,9 +21,8 @@ class Inductor:
 
     def build(self, job: Job) -> Compiled:
         graph = job.graph(PRECISIONS[job.spec.precision]).to(job.device)
+        # Frozen weights are constants, into which normalisation is folded.
         options: dict[str, Any] = {"freezing": True}
-        if job.device.type == "cuda":
-            options["max_autotune"] = True
         compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:

@@ -23,16 +23,21 @@ LIBRARIES = ("tensorrt_rtx", "tensorrt")
 
 
 class TensorRt:
+    """By the first of `libraries` that is installed."""
+
     name = "tensorrt"
+
+    def __init__(self, libraries: Sequence[str] = LIBRARIES) -> None:
+        self._libraries = tuple(libraries)
 
     def check(self, device: torch.device) -> None:
         if device.type != "cuda":
             raise BackendError(f"TensorRT runs on a GPU, not on {device}")
-        library()
+        library(self._libraries)
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""
-        trt = library()
+        trt = library(self._libraries)
         bound = trt.__name__ != "tensorrt_rtx"
         return {
             "backend": self.name,
@@ -49,7 +54,7 @@ class TensorRt:
         Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
         Raises BackendError for an operator or target that this TensorRT does not have.
         """
-        trt = library()
+        trt = library(self._libraries)
         if job.device.type == "cuda" and not gpus and find_spec("torch_tensorrt"):
             try:
                 return torch_tensorrt.engine(job, trt.__name__)
@@ -68,7 +73,7 @@ class TensorRt:
         return bytes(engine)
 
     def load(self, payload: bytes, job: Job) -> Compiled:
-        trt = library()
+        trt = library(self._libraries)
         with torch.cuda.device(job.device):
             return self._load(trt, payload, job)
 
@@ -103,10 +108,10 @@ class TensorRt:
         return run
 
 
-def library() -> Any:
-    """The installed TensorRT's Python module. Raises BackendError where there is none."""
+def library(names: Sequence[str] = LIBRARIES) -> Any:
+    """The first TensorRT's Python module that is installed. BackendError where there is none."""
     reasons = []
-    for name in LIBRARIES:
+    for name in names:
         try:
             return import_module(name)
         except (ImportError, OSError) as error:

@@ -150,7 +150,7 @@ def _plain(graph: SegmentationGraph, autocast: torch.dtype | None) -> Compiled:
     def compiled(frames: Tensor) -> tuple[Tensor, ...]:
         enabled = autocast is not None
         with torch.inference_mode(), torch.autocast(frames.device.type, autocast, enabled=enabled):
-            images = graph.normalize(frames.permute(0, 3, 1, 2)).contiguous()
+            images = graph.normalize(frames.flip(3).permute(0, 3, 1, 2)).contiguous()
             return (graph.network(images).argmax(1).to(torch.uint8),)
 
     return compiled
@@ -192,7 +192,8 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
 
 def _frames(size: tuple[int, int], batch: int) -> Tensor:
     streets = SyntheticStreets(batch, size[1], size[0])
-    return torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
+    rgb = torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
+    return rgb.flip(3).contiguous()
 
 
 def _line(row: Row, rows: list[Row]) -> str:

@@ -85,7 +85,9 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
         path = self.pairs[index][0]
         try:
             with PILImage.open(path) as header:
-                turned = header.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                # Not of PNGs: Pillow decodes the whole image for it.
+                exif = {} if header.format == "PNG" else header.getexif()
+                turned = exif.get(ExifTags.Base.Orientation, 1) >= 5
                 height, width = header.height, header.width
                 return (width, height) if turned else (height, width)
         except (OSError, PILImage.DecompressionBombError) as error:

@@ -92,7 +92,7 @@ def test_auto_says_why_a_backend_is_refused(
 def test_a_backend_named_by_hand_must_work() -> None:
     with pytest.raises(BackendError, match="TensorRT runs on a GPU, not on cpu"):
         Segmenter(backend="tensorrt", device="cpu")
-    with pytest.raises(ValueError, match="backend 'cuda': give auto, tensorrt, "):
+    with pytest.raises(ValueError, match="backend 'cuda': give auto, tensorrt, tensorrt-rtx, "):
         Segmenter(backend="cuda")
     usable, refused = candidates("auto", CPU)
     assert [b.name for b in usable] == ["openvino", "eager"] and refused == {}
