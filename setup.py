@@ -41,10 +41,10 @@ setup(
     ],
     extras_require={
         "openvino": ["openvino>=2025.0"],
-        # Engines from ONNX, built also without a GPU. A Jetson has TensorRT from JetPack.
         # Torch-TensorRT pins the PyTorch that it fits.
         "torch-tensorrt": ["torch-tensorrt>=2.6,<2.15"],
         "torch-tensorrt-rtx": ["torch-tensorrt-rtx>=2.11,<2.15"],
+        # Engines from ONNX, built also without a GPU. A Jetson has TensorRT from JetPack.
         "tensorrt-rtx": ["tensorrt_rtx>=1.4", "onnx>=1.18", "onnxscript>=0.5"],
         # 2.6.2 and 2.6.3 were malicious releases.
         "train": [

@@ -18,7 +18,7 @@ PARAMETERS = {
     "image_topic": (str, "Camera topic, sensor_msgs/Image."),
     "weights": (str, "Shipped weights by name, or the path of a weights file."),
     "device": (str, "auto, cpu, cuda or cuda:N."),
-    "backend": (str, "What runs the graph: auto, tensorrt, tensorrt-rtx, openvino, inductor or eager."),
+    "backend": (str, "What runs the graph: auto, tensorrt, openvino, inductor or eager."),
     "engine": (str, "An engine file of `python -m regseg_core.compile`."),
     "overlay_alpha": (float, "Weight of the mask in the overlay, 0.0 to 1.0."),
     "autostart": (bool, "true: the node goes to active by itself; false: a manager does it."),
