@@ -1,6 +1,7 @@
 """Scores a training run's weights as they will run and puts them into the package.
 
-.venv/bin/python scripts/ship_weights.py runs/first NAME --data DIR --data-title TEXT --licence TEXT
+PYTHONPATH=. .venv/bin/python scripts/ship_weights.py runs/first NAME --data DIR \\
+    --data-title TEXT --licence TEXT
 """
 
 from __future__ import annotations
