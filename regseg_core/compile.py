@@ -10,7 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from regseg_core.backends.base import Job
-from regseg_core.backends.cache import EngineCache, EngineError, default_folder, pack, read_identity
+from regseg_core.backends.cache import (
+    EngineCache,
+    EngineError,
+    default_folder,
+    pack,
+    read_identity,
+    unpack,
+)
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line
@@ -88,8 +95,7 @@ def _compile(options: argparse.Namespace) -> None:
         data = compile_graph(job, options.backend, tuple(options.gpu))
     print(f"compiled in {time.monotonic() - started:.1f} s")
     if options.verify:
-        payload = data.partition(b"\n")[2].partition(b"\n")[2]
-        compiled = portable(options.backend).load(payload, job)
+        compiled = portable(options.backend).load(unpack(data), job)
         report = compare(compiled, job, options.verify, options.split)
         print(report)
         report.refuse_if_worse()

@@ -36,6 +36,11 @@ def pack(identity: Mapping[str, object], payload: bytes) -> bytes:
     return _MAGIC + json.dumps(header).encode() + b"\n" + payload
 
 
+def unpack(data: bytes) -> bytes:
+    """The payload of what `pack` gave."""
+    return data[len(_MAGIC) :].partition(b"\n")[2]
+
+
 def read_identity(path: Path) -> dict[str, Any]:
     """What an engine file was made of.
 
@@ -58,7 +63,7 @@ def read_payload(path: Path, identity: Mapping[str, object], carried: bool = Fal
     if theirs != ours:
         differ = _differences(theirs, ours)
         raise EngineError(f"{path} was compiled for something else: {differ}")
-    payload = data[len(_MAGIC) :].partition(b"\n")[2]
+    payload = unpack(data)
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
         raise EngineError(f"{path} is damaged: its contents do not match its checksum")
     return payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -164,7 +165,12 @@ class IdOrColorDecoder:
         self._labels, self._ids = labels, IdDecoder(labels)
 
     def __call__(self, stored: Image) -> Image:
-        return self._ids(stored) if stored.ndim == 2 else ColorDecoder(self._labels)(stored)
+        return self._ids(stored) if stored.ndim == 2 else self._colors(stored)
+
+    @cached_property
+    def _colors(self) -> ColorDecoder:
+        # Not before a colour is met: labels of ids may share colours.
+        return ColorDecoder(self._labels)
 
 
 def _packed(colors: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:

@@ -114,12 +114,14 @@ class SegmentationData(L.LightningDataModule):
         dataset = self.config.dataset
         return cached_survey(splits, dataset.tile, dataset.workers, self.out / "survey.npz")[0]
 
+    def _processes(self) -> tuple[int, int]:
+        """How many train together, and which one of them this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
     def train_dataloader(self) -> DataLoader[Example]:
         """Batches of this process's share of each epoch."""
         config = self.config
-        world, rank = (
-            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        )
+        world, rank = self._processes()
         if config.batch_size % world:
             raise ValueError(
                 f"batch_size {config.batch_size} is not a multiple of {world} processes"
@@ -154,9 +156,7 @@ class SegmentationData(L.LightningDataModule):
         sets: list[Titled] = [self.val_set]
         if self.street and isinstance(self.val_set, LabelledImages):
             sets.append(SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED))
-        world, rank = (
-            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        )
+        world, rank = self._processes()
         return [
             DataLoader(
                 Subset(WithTitles(images), range(rank, len(images), world)),
