@@ -1,4 +1,4 @@
-"""`python -m regseg_core.compile`: weights -> a compiled graph in a file, checked if asked."""
+"""`python -m regseg_core.compile`: weights -> a compiled graph, checked if asked, in a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from regseg_core.backends.base import Job
+from regseg_core.backends.build import build
 from regseg_core.backends.cache import (
     EngineCache,
     EngineError,
@@ -44,6 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("compile", __doc__)
     add_weights_options(parser)
     parser.add_argument("--size", type=_size, help="frames: HEIGHTxWIDTH, such as 1024x2048")
+    parser.add_argument(
+        "--network-size", type=_size, help="that the network sees; default: that of the frames"
+    )
     parser.add_argument("--batch", type=int, default=1, help="frames at once")
     parser.add_argument("--encoding", default="bgr8", choices=ENCODINGS, help="of the frames")
     parser.add_argument("--confidence", action="store_true", help="also the label's probability")
@@ -69,10 +73,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    if options.size is None or options.out is None:
-        raise ValueError("give --size HEIGHTxWIDTH and -o FILE")
+    if options.size is None or not (options.out or options.verify):
+        raise ValueError("give --size HEIGHTxWIDTH, and -o FILE or --verify DATA")
     segment = Segmenter(
         options.weights,
+        size=options.network_size,
         precision=_PRECISIONS.get(options.precision, options.precision),
         model=options.model,
         labels=options.labels,
@@ -84,23 +89,29 @@ def _compile(options: argparse.Namespace) -> None:
         height=options.size[0],
         width=options.size[1],
         batch=options.batch,
+        size=segment.size,
         confidence=options.confidence,
         precision=segment.precision,
     )
     job = segment.job(spec)
     if options.verify:
-        portable(options.backend).check(job.device)  # before a minute's work
+        BACKENDS[options.backend].check(job.device)  # before a minute's work
     started = time.monotonic()
     with tqdm(total=1, desc=f"{options.backend}: {spec.title()}", bar_format="{desc} {elapsed}"):
-        data = compile_graph(job, options.backend, tuple(options.gpu))
+        if options.out:
+            data = compile_graph(job, options.backend, tuple(options.gpu))
+        else:
+            compiled = build(BACKENDS[options.backend], job)
     print(f"compiled in {time.monotonic() - started:.1f} s")
     if options.verify:
-        compiled = portable(options.backend).load(unpack(data), job)
+        if options.out:
+            compiled = portable(options.backend).load(unpack(data), job)
         report = compare(compiled, job, options.verify, options.split)
         print(report)
         report.refuse_if_worse()
-    write_bytes(options.out, data)
-    print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
+    if options.out:
+        write_bytes(options.out, data)
+        print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
 
 
 def _kept(clear: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +73,9 @@ class Segmentation:
 
 
 class Segmenter:
-    """A trained network that takes camera frames as they come.
+    """A trained network that takes camera frames as they come, from several threads too.
+
+    On a GPU, the copies of one thread's frame overlap the computing of another's.
 
     `weights`: a name of `regseg_core.zoo.names()`, or the path of a weights file. `model` and
     `labels` (a label set, its name or YAML file) are needed only for files without a card, such as
@@ -130,6 +133,7 @@ class Segmenter:
         if self._engine_file is not None:
             self._check_engine_file(self._engine_file)
         self._engines: dict[GraphSpec, Engine] = {}
+        self._lock = threading.Lock()
         self._title = f"{weights}: {card.architecture}, {len(card.labels)} classes"
 
     @property
@@ -150,7 +154,7 @@ class Segmenter:
         pixels = _check(frame, encoding)
         spec = self.spec(pixels.shape[0], pixels.shape[1], encoding, confidence)
         engine = self._engine(spec)
-        if engine.frames == COMPILE_AFTER:
+        if next(engine.count) == COMPILE_AFTER:
             engine.build_better(wait=False)
         planes = [plane[0].numpy() for plane in engine(torch.from_numpy(pixels).unsqueeze(0))]
         return Segmentation(
@@ -181,13 +185,14 @@ class Segmenter:
         read_payload(path, job.spec.identity(job.network, made_by), carried=True)
 
     def _engine(self, spec: GraphSpec) -> Engine:
-        engine = self._engines.pop(spec, None)
-        if engine is None:
-            engine = Engine(self.job(spec), self._backends, self.health)
-            while len(self._engines) >= _KEPT_ENGINES:
-                self._engines.pop(next(iter(self._engines)))
-        self._engines[spec] = engine  # in the order of their last use
-        return engine
+        with self._lock:
+            engine = self._engines.pop(spec, None)
+            if engine is None:
+                engine = Engine(self.job(spec), self._backends, self.health)
+                while len(self._engines) >= _KEPT_ENGINES:
+                    self._engines.pop(next(iter(self._engines)))
+            self._engines[spec] = engine  # in the order of their last use
+            return engine
 
     def compile(
         self, height: int, width: int, encoding: str = "bgr8", confidence: bool = False

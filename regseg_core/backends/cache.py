@@ -20,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 _MAGIC = b"regseg engine 1\n"
 _SUFFIX = ".engine"
 
+#: What has made a graph's compiled form, but is not needed to run it.
+_MAKERS = ("torch", "torch_tensorrt")
+
 
 class EngineError(ValueError):
     """A file of a compiled graph that cannot be used here, with the reason."""
@@ -54,7 +57,7 @@ def read_identity(path: Path) -> dict[str, Any]:
 def read_payload(path: Path, identity: Mapping[str, object], carried: bool = False) -> bytes:
     """The payload of an engine file that was made of just that.
 
-    One that was `carried` here from another machine may have been made beside another PyTorch.
+    One that was `carried` here from another machine may have been made by another PyTorch.
     Raises EngineError for one that is damaged or made of anything else, and says what differs.
     """
     data = path.read_bytes()
@@ -158,7 +161,8 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
 
 def _plain(identity: Mapping[str, Any], carried: bool) -> dict[str, Any]:
     made_by = identity.get("made_by", {})
-    kept = {name: v for name, v in made_by.items() if not (carried and name == "torch")}
+    left_out = _MAKERS if carried else ()
+    kept = {name: value for name, value in made_by.items() if name not in left_out}
     return {**identity, "made_by": kept}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Sequence
@@ -40,10 +41,10 @@ class Engine:
 
     def __init__(self, job: Job, backends: Sequence[Backend], health: Health) -> None:
         self._job, self._health = job, health
-        #: Frames that it was given.
-        self.frames = 0
+        #: Counts the frames that it is given, also by several threads.
+        self.count = itertools.count()
         self._untried = list(backends)
-        self._lock = threading.Lock()
+        self._building, self._dropping = threading.Lock(), threading.Lock()
         self._last_resort = self._open(self._untried.pop())
         self._current = self._last_resort
 
@@ -53,7 +54,6 @@ class Engine:
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
         """What Compiled does, from and to the host's memory. Raises what the last resort raises."""
-        self.frames += 1
         name, run = self._current
         self._health.backend = name
         try:
@@ -61,9 +61,12 @@ class Engine:
         except Exception as error:
             if run is self._last_resort[1]:
                 raise
-            self._note(f"{name} failed on {self._job.spec.title()} and is dropped: {error}")
-        self._current = self._last_resort
-        self.build_better(wait=False)
+            with self._dropping:
+                if self._current[1] is run:  # else another thread's frame has failed before
+                    title = self._job.spec.title()
+                    self._note(f"{name} failed on {title} and is dropped: {error}")
+                    self._current = self._last_resort
+                    self.build_better(wait=False)
         return self(frames)
 
     def build_better(self, wait: bool) -> None:
@@ -76,7 +79,7 @@ class Engine:
             threading.Thread(target=self._build, name="compiling", daemon=True).start()
 
     def _build(self) -> None:
-        with self._lock:
+        with self._building:
             while self._untried and self._current is self._last_resort:
                 backend = self._untried.pop(0)
                 title = f"{backend.name} for {self._job.spec.title()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,17 @@ class OpenVino:
         }
         request = core.compile_model(model, "CPU", hints).create_infer_request()
         count = len(model.outputs)
+        # A request takes one frame at a time, and two would only share the cores.
+        busy = threading.Lock()
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:
-            request.infer([frames.numpy()], share_inputs=True)
-            # A copy: the request's own memory holds the next frame's result soon.
-            return tuple(
-                torch.from_numpy(np.array(request.get_output_tensor(place).data))
-                for place in range(count)
-            )
+            with busy:
+                request.infer([frames.numpy()], share_inputs=True)
+                # A copy: the request's own memory holds the next frame's result soon.
+                return tuple(
+                    torch.from_numpy(np.array(request.get_output_tensor(place).data))
+                    for place in range(count)
+                )
 
         return run
 

@@ -28,7 +28,8 @@ class GraphSpec:
     def title(self) -> str:
         """What a person calls it."""
         batch = f"{self.batch} x " if self.batch > 1 else ""
-        return f"{batch}{self.height} x {self.width} {self.encoding}, {self.precision}"
+        seen = f" seen at {self.size[0]} x {self.size[1]}" if self.size else ""
+        return f"{batch}{self.height} x {self.width} {self.encoding}{seen}, {self.precision}"
 
     def identity(
         self, network: Mapping[str, object], made_by: Mapping[str, str]

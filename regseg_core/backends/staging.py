@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 
 import torch
 from torch import Tensor
 
 from regseg_core.backends.base import Compiled
+
+#: So many frames are under way at once: one is copied while another is computed.
+LANES = 2
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -19,9 +23,55 @@ _RECORDING = threading.Lock()
 class Staged:
     """A compiled graph on a GPU that takes frames and gives planes in the host's memory.
 
+    Callers in several threads have a lane each, up to `LANES`, so that the copies of one frame
+    overlap the computing of another. The second lane is made when it is first needed: one camera
+    needs the memory of one.
+    """
+
+    def __init__(
+        self, compiled: Compiled, shape: tuple[int, int, int, int], device: torch.device
+    ) -> None:
+        self._arguments = compiled, shape, device
+        # Last in, first out: a single caller stays in one lane.
+        self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
+        self._free.put(Lane(*self._arguments))
+        self._to_come = LANES - 1
+        self._lock = threading.Lock()
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """N x H x W x C uint8 on the host -> planes on the host, the caller's own."""
+        lane = self._take()
+        try:
+            return lane(frames)
+        finally:
+            self._free.put(lane)
+
+    def replay(self) -> None:
+        """Runs the graph on the frame that is there, without copies, on the current stream."""
+        lane = self._take()
+        lane.replay()
+        self._free.put(lane)
+
+    def _take(self) -> Lane:
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            pass
+        with self._lock:
+            if self._to_come:
+                self._to_come -= 1
+                try:
+                    return Lane(*self._arguments)
+                except RuntimeError as error:  # CUDA out of memory is one
+                    _LOG.warning("frames are segmented one after the other: %s", error)
+        return self._free.get()
+
+
+class Lane:
+    """The places of one frame on its way, and a stream of its own for its copies and its graph.
+
     Nothing is allocated per frame on the GPU: input, outputs and what lies between have their
-    places, and the graph is recorded once and replayed. Copies and graph have a stream of their
-    own and are waited for once.
+    places, and the graph is recorded once and replayed.
     """
 
     def __init__(
@@ -45,14 +95,10 @@ class Staged:
             )
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """N x H x W x C uint8 on the host -> planes on the host, the caller's own."""
         self._sent.copy_(frames)
         with torch.cuda.stream(self._stream):
             self._frames.copy_(self._sent, non_blocking=True)
-            if self._recorded is not None:
-                self._recorded.replay()
-            else:
-                self._planes = self._compiled(self._frames)
+            self.replay()
             for host, plane in zip(self._received, self._planes, strict=True):
                 host.copy_(plane, non_blocking=True)
             self._done.record()
@@ -60,7 +106,6 @@ class Staged:
         return tuple(plane.clone() for plane in self._received)
 
     def replay(self) -> None:
-        """Runs the graph on the frame that is there, without copies, on the current stream."""
         if self._recorded is not None:
             self._recorded.replay()
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -34,6 +33,7 @@ class TensorRt:
         if device.type != "cuda":
             raise BackendError(f"TensorRT runs on a GPU, not on {device}")
         library(self._libraries)
+        torch_tensorrt.check_fits()
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""
@@ -43,6 +43,7 @@ class TensorRt:
             "backend": self.name,
             "library": f"{trt.__name__} {trt.__version__}",
             "torch": torch.__version__.partition("+")[0],
+            "torch_tensorrt": " ".join(torch_tensorrt.package() or ["none"]),
             "target": _capability(device) if bound else "any",
             "device": device_title(device) if bound else "any",
         }
@@ -52,10 +53,12 @@ class TensorRt:
 
         Torch-TensorRT builds it where it is installed and there is a GPU, else TensorRT from ONNX.
         Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
-        Raises BackendError for an operator or target that this TensorRT does not have.
+        Raises BackendError for an operator or target that this TensorRT does not have, and for a
+        Torch-TensorRT that would be used and is for another PyTorch.
         """
         trt = library(self._libraries)
-        if job.device.type == "cuda" and not gpus and find_spec("torch_tensorrt"):
+        if job.device.type == "cuda" and not gpus and torch_tensorrt.package():
+            torch_tensorrt.check_fits()
             try:
                 return torch_tensorrt.engine(job, trt.__name__)
             except BackendError as error:
@@ -84,22 +87,26 @@ class TensorRt:
             raise BackendError(
                 "the engine could not be loaded on this GPU; TensorRT's log says why"
             )
-        context = engine.create_execution_context()
         spec = job.spec
         shape = (spec.batch, spec.height, spec.width)
         # Torch-TensorRT's engines give int32.
         dtypes = {trt.DataType.UINT8: torch.uint8, trt.DataType.INT32: torch.int32}
-        names = OUTPUTS[: 1 + spec.confidence]
-        planes = tuple(
-            torch.empty(shape, dtype=dtypes[engine.get_tensor_dtype(name)], device=job.device)
-            for name in names
-        )
-        for name, plane in zip(names, planes, strict=True):
-            context.set_tensor_address(name, plane.data_ptr())
+        outputs = {
+            name: dtypes[engine.get_tensor_dtype(name)] for name in OUTPUTS[: 1 + spec.confidence]
+        }
+        #: One for each stream: two frames at once must not share one's memory.
+        contexts: dict[int, Any] = {}
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:
+            stream = torch.cuda.current_stream(job.device).cuda_stream
+            if stream not in contexts:
+                contexts[stream] = engine.create_execution_context()
+            context = contexts[stream]
+            planes = [torch.empty(shape, dtype=t, device=job.device) for t in outputs.values()]
             context.set_tensor_address(INPUT, frames.data_ptr())
-            if not context.execute_async_v3(torch.cuda.current_stream(job.device).cuda_stream):
+            for name, plane in zip(outputs, planes, strict=True):
+                context.set_tensor_address(name, plane.data_ptr())
+            if not context.execute_async_v3(stream):
                 raise BackendError("TensorRT failed to run the engine; its log says why")
             return tuple(plane.to(torch.uint8) for plane in planes)
 

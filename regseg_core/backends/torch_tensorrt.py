@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -10,6 +11,33 @@ from torch.export import ExportedProgram
 from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.onnx import INPUT, OUTPUTS
 from regseg_core.graph import PRECISIONS
+
+#: Torch-TensorRT for TensorRT for RTX, and for TensorRT.
+PACKAGES = ("torch-tensorrt-rtx", "torch-tensorrt")
+
+
+def package() -> tuple[str, str] | None:
+    """Name and version of the installed Torch-TensorRT, also where it cannot be imported."""
+    for name in PACKAGES:
+        try:
+            return name, version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def check_fits() -> None:
+    """Raises BackendError where Torch-TensorRT is installed, but for another PyTorch."""
+    found = package()
+    if found is None:
+        return
+    (name, its), ours = found, torch.__version__.partition("+")[0]
+    wanted, here = (".".join(text.split(".")[:2]) for text in (its, ours))
+    if wanted != here:
+        raise BackendError(
+            f"{name} {its} does not fit torch {ours}: install {name}=={here}.* or"
+            f" torch=={wanted}.*, or uninstall {name}: TensorRT then compiles from ONNX"
+        )
 
 
 def exported(job: Job) -> tuple[ExportedProgram, torch.Tensor]:
@@ -36,17 +64,14 @@ def settings(job: Job) -> dict[str, Any]:
 def engine(job: Job, library: str) -> bytes:
     """A serialised engine for that TensorRT, `tensorrt` or `tensorrt_rtx`.
 
-    Raises BackendError where Torch-TensorRT is for another one or another PyTorch, and with what it
-    could not convert.
+    Raises BackendError where Torch-TensorRT cannot be imported or is for the other one, and with
+    what it could not convert.
     """
     try:
         import torch_tensorrt
         from torch_tensorrt.dynamo import convert_exported_program_to_serialized_trt_engine as build
     except (ImportError, OSError) as error:
-        raise BackendError(
-            f"torch_tensorrt does not fit PyTorch {torch.__version__}: {error}; it wants the same"
-            " minor version, such as torch 2.14 with torch-tensorrt-rtx 2.14"
-        ) from error
+        raise BackendError(f"torch_tensorrt cannot be imported: {error}") from error
     if torch_tensorrt.tensorrt_package_name != library:
         raise BackendError(
             f"torch_tensorrt builds for {torch_tensorrt.tensorrt_package_name}, not for {library}"

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     speed = what.add_parser("gpu", help="speed of every backend, against the roofline")
     speed.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     speed.add_argument("--sizes", help="such as '512x1024 720x960'")
-    speed.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
+    speed.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
     speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
     options = parser.parse_args(arguments)
     with errors_in_one_line():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,6 +53,8 @@ class Row:
     #: From the host's memory to the host's memory, by the host's clock.
     copies_median: float
     copies_p95: float
+    #: The same by two callers at once: the time between two results.
+    two_callers: float
     #: The least time by bytes and multiply-adds.
     roof: float
     #: Share of pixels with the label of float32.
@@ -84,9 +88,10 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
             on_device, from_host = _works(compiled, frames, device, ours)
             graph = _times(on_device, device, seconds)
             copies = _times(from_host, torch.device("cpu"), seconds)
+            two = _at_once(from_host, seconds)
             agreement = float((labels == exact).float().mean())
             height, width = size
-            rows.append(Row(name, height, width, batch, *graph, *copies, least, agreement))
+            rows.append(Row(name, height, width, batch, *graph, *copies, two, least, agreement))
             print(_line(rows[-1], rows))
     if out is not None:
         folder = out / re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
@@ -113,7 +118,11 @@ def _plot(rows: list[Row], sizes: Sequence[tuple[int, int]], title: str, folder:
             f"{row.variant}{suffix}": [row.batch * 1e3 / value]
             for row in rows
             if (row.height, row.width, row.batch) == (height, width, BATCHES[0])
-            for suffix, value in (("", row.graph_median), (" + copies", row.copies_median))
+            for suffix, value in (
+                ("", row.graph_median),
+                (" + copies", row.copies_median),
+                (" + copies, two callers", row.two_callers),
+            )
         }
         title_here = f"{height} x {width}, batch {BATCHES[0]}, {title}"
         figure = draw_bars(bars, "frames per second", title_here)
@@ -190,6 +199,24 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
     return statistics.median(found), statistics.quantiles(found, n=20)[-1]
 
 
+def _at_once(work: Callable[[], object], seconds: float, callers: int = 2) -> float:
+    """Milliseconds a call when several threads call at once."""
+    first_round = threading.Barrier(callers)
+
+    def call(_: int) -> tuple[float, int]:
+        work()  # a lane of its own is made at the first
+        first_round.wait(60)
+        started, done = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds or done < 5:
+            work()
+            done += 1
+        return time.perf_counter() - started, done
+
+    with ThreadPoolExecutor(callers) as threads:
+        rates = [done / elapsed for elapsed, done in threads.map(call, range(callers))]
+    return 1e3 / sum(rates)
+
+
 def _frames(size: tuple[int, int], batch: int) -> Tensor:
     streets = SyntheticStreets(batch, size[1], size[0])
     rgb = torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
@@ -202,7 +229,8 @@ def _line(row: Row, rows: list[Row]) -> str:
     return (
         f"{row.height:5} x {row.width:4} x {row.batch}  {row.variant:32}"
         f" graph {row.graph_median:8.2f} ms (p95 {row.graph_p95:8.2f})"
-        f"  with copies {row.copies_median:8.2f} (p95 {row.copies_p95:8.2f})"
+        f"  with copies {row.copies_median:8.2f} (p95 {row.copies_p95:8.2f};"
+        f" two callers {row.two_callers:8.2f})"
         f"  {base.graph_median / row.graph_median:5.2f} x {AUTOCAST.split()[-1]}"
         f"  roof {row.roof:7.3f} ms, {row.graph_median / row.roof:5.1f} times it"
         f"  agrees {100 * row.agreement:.2f} %"

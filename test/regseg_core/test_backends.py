@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from regseg_core import Segmenter, zoo
+from regseg_core.backends import staging
 from regseg_core.backends.base import Backend, BackendError, Compiled, Job
 from regseg_core.backends.build import build, kept_or_built
 from regseg_core.backends.choose import BACKENDS, candidates
@@ -201,6 +203,84 @@ def test_a_backend_that_cannot_be_compiled_is_left_for_the_next() -> None:
     engine.build_better(wait=True)
     assert who() == "slow"
     assert "could not be compiled: no converter for aten::nothing" in health.failures[0]
+
+
+@pytest.mark.parametrize("backend", ["eager", "openvino", "inductor"])
+def test_threads_that_segment_at_once_get_their_own_frames_labels(backend: str) -> None:
+    segment = Segmenter(device="cpu", precision="float32", backend=backend, cache=None)
+    streets = [SyntheticStreets(4, 96, 64)[place][0] for place in range(4)]
+    alone = [segment(street, "rgb8").labels for street in streets]
+
+    def works(place: int) -> bool:
+        labels = [segment(streets[place], "rgb8").labels for _ in range(20)]
+        return all(np.array_equal(found, alone[place]) for found in labels)
+
+    with ThreadPoolExecutor(len(streets)) as threads:
+        assert list(threads.map(works, range(len(streets)))) == [True] * 4
+
+
+def test_a_backend_that_fails_on_two_threads_is_dropped_once() -> None:
+    slow = Slow()
+    slow.may_end.set()
+    engine, health, who = engine_of(Failing(0), slow)
+    engine.build_better(wait=True)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: who(), range(64)))
+    until(lambda: who() == "slow")
+    assert len(health.failures) == 1
+
+
+def test_callers_at_once_have_a_lane_each_and_a_single_one_stays_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Lane] = []
+    at_once = threading.Barrier(staging.LANES)
+
+    class Lane:
+        """Stands in for what needs a GPU."""
+
+        def __init__(self, *_: object) -> None:
+            made.append(self)
+            self.busy = threading.Lock()
+
+        def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+            assert self.busy.acquire(blocking=False), "two frames in one lane"
+            if frames.sum():
+                at_once.wait(20)  # passes only where as many frames as lanes are under way
+            self.busy.release()
+            return (frames,)
+
+    monkeypatch.setattr(staging, "Lane", Lane)
+    staged = staging.Staged(lambda frames: (frames,), (1, 2, 2, 3), CPU)
+    for _ in range(3):
+        staged(torch.zeros(1))
+    assert len(made) == 1
+    with ThreadPoolExecutor(3 * staging.LANES) as threads:
+        list(threads.map(staged, [torch.ones(1)] * 6 * staging.LANES))
+    assert len(made) == staging.LANES
+
+
+def test_without_memory_for_a_second_lane_frames_take_turns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[object] = []
+
+    def lane(*_: object) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        if made:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        made.append(1)
+
+        def run(frames: Tensor) -> tuple[Tensor, ...]:
+            time.sleep(0.01)
+            return (frames,)
+
+        return run
+
+    monkeypatch.setattr(staging, "Lane", lane)
+    staged = staging.Staged(lambda frames: (frames,), (1, 2, 2, 3), CPU)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(list(threads.map(staged, [torch.ones(1)] * 8))) == 8
+    assert "one after the other: CUDA out of memory" in caplog.text
 
 
 def test_nothing_is_left_when_the_last_resort_fails() -> None:

@@ -41,6 +41,25 @@ def test_a_compiled_file_runs_where_it_is_carried(
         Segmenter(device="cpu", precision="float32", engine=out)
 
 
+def test_a_graph_is_compiled_for_another_size_of_the_network(tmp_path: Path) -> None:
+    out = tmp_path / "small.engine"
+    main(f"{OPENVINO} --network-size 64x96 -o {out}".split())
+    settings = {"device": "cpu", "precision": "float32", "size": (64, 96), "cache": None}
+    segment = Segmenter(backend="openvino", engine=out, **settings)  # type: ignore[arg-type]
+    frame, _ = SyntheticStreets(1, 160, 120)[0]
+    expected = Segmenter(backend="eager", **settings)(frame, "rgb8").labels  # type: ignore[arg-type]
+    assert expected.shape == (120, 160)
+    assert (segment(frame, "rgb8").labels == expected).mean() > 0.9999
+
+
+def test_what_makes_no_file_is_verified_all_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regseg_core.training.scoring._STREETS", 4)
+    main(["--backend", "inductor", "--precision", "fp32", "--size", "64x96", "--verify", "street"])
+    assert "mean points lost 0.00 on 4 images" in capsys.readouterr().out
+
+
 def test_an_engine_of_other_weights_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "street.engine"
     main(f"{OPENVINO} -o {out}".split())
@@ -96,7 +115,8 @@ def test_kept_graphs_are_listed_and_cleared(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("-o x.engine", "give --size HEIGHTxWIDTH and -o FILE"),
+        ("-o x.engine", "give --size HEIGHTxWIDTH, and -o FILE or --verify DATA"),
+        ("--size 64x64 --backend inductor", "give --size HEIGHTxWIDTH, and -o FILE or --verify"),
         ("--size 64x64 --backend inductor -o x.engine", "backend 'inductor' makes no file; give"),
         ("--size 64x64 --backend openvino -o x.engine", "OpenVINO computes in float32 or bfloat16"),
         ("--size 64x64 --weights none -o x.engine", "no weights"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import BackendError, Job
+from regseg_core.backends.cache import EngineError, pack, read_payload
 from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import TensorRt, library, parse
@@ -28,6 +31,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         paths[name] = folder / f"{name}.safetensors"
         save_weights(paths[name], create_model(name, 19), ModelCard(name, CITYSCAPES))
     return paths
+
+
+ours = torch.__version__.partition("+")[0]
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """What pip leaves of a Torch-TensorRT of that version."""
+    place = folder / version
+    about = place / f"torch_tensorrt_rtx-{version}.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Name: torch-tensorrt-rtx\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(place)
 
 
 def job(model: str, path: Path, spec: GraphSpec) -> Job:
@@ -114,7 +129,41 @@ def test_an_operator_that_tensorrt_lacks_is_named() -> None:
         parse(trt, logger, trt.Builder(logger), model.SerializeToString())
 
 
-def test_what_an_engine_is_bound_to() -> None:
+def test_what_an_engine_is_bound_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, Path]
+) -> None:
     made_by = TensorRt().made_by(torch.device("cpu"))
+    assert made_by["torch_tensorrt"] == "none"
     assert made_by["library"] == f"tensorrt_rtx {library().__version__}"
     assert made_by["device"] == made_by["target"] == "any", "one file for all its GPUs"
+
+    install(tmp_path, monkeypatch, ours)
+    with_it = TensorRt().made_by(torch.device("cpu"))
+    assert with_it == made_by | {"torch_tensorrt": f"torch-tensorrt-rtx {ours}"}
+    this = job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96))
+    carried = tmp_path / "carried.engine"
+    carried.write_bytes(pack(this.spec.identity(this.network, made_by), b"engine"))
+    here = this.spec.identity(this.network, with_it)
+    assert read_payload(carried, here, carried=True) == b"engine"
+    with pytest.raises(EngineError, match=r"torch_tensorrt 'none', here 'torch-tensorrt-rtx"):
+        read_payload(carried, here)
+
+
+def test_a_torch_tensorrt_for_another_torch_is_refused_with_the_versions_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, Path]
+) -> None:
+    torch_tensorrt.check_fits()  # none is no mistake
+    install(tmp_path, monkeypatch, ours)
+    torch_tensorrt.check_fits()
+    install(tmp_path, monkeypatch, "2.99.1")
+    this = job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96))
+    minor = ".".join(ours.split(".")[:2])
+    reason = (
+        rf"torch-tensorrt-rtx 2\.99\.1 does not fit torch {ours}: install"
+        rf" torch-tensorrt-rtx=={minor}\.\* or torch==2\.99\.\*, or uninstall torch-tensorrt-rtx"
+    )
+    with pytest.raises(BackendError, match=reason):
+        TensorRt().check(torch.device("cuda"))
+    with pytest.raises(BackendError, match=reason):
+        TensorRt().payload(replace(this, device=torch.device("cuda")))
+    assert len(TensorRt().payload(this)) > 5_000_000, "without a GPU it is not needed"
