@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from regseg_core.files import write_bytes
@@ -25,3 +27,28 @@ class AtomicCheckpoints(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_bytes(path, buffer.getvalue())
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the epoch that scores best, as `best.ckpt`, also where a run's folder has been moved.
+
+    Lightning's own then forgets the best score, and the next one, however poor, takes its place.
+    """
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(folder, "best", monitor, mode="max", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a run's state, whose files now lie in this folder."""
+        assert self.dirpath is not None
+
+        def here(path: str) -> str:
+            return str(Path(self.dirpath, Path(path).name)) if path else path  # type: ignore[arg-type]
+
+        paths = {
+            name: here(state_dict[name])
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path")
+        }
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        moved = {**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath}
+        super().load_state_dict(moved)

@@ -30,7 +30,7 @@ from regseg_core.device import (
 from regseg_core.files import clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
-from regseg_core.training.checkpoints import AtomicCheckpoints
+from regseg_core.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from regseg_core.training.config import TrainingConfig
 from regseg_core.training.distributed import SyncNormsOnCpu
 from regseg_core.training.loaders import SegmentationData
@@ -129,9 +129,7 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
 def _trainer(
     config: TrainingConfig, out: Path, device: torch.device
 ) -> tuple[ModelCheckpoint, L.Trainer]:
-    best = ModelCheckpoint(
-        out, "best", monitor="val_miou", mode="max", enable_version_counter=False
-    )
+    best = BestCheckpoint(out, "val_miou")
     last = ModelCheckpoint(
         out, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
     )

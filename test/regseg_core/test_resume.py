@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,25 @@ def test_killed_while_a_checkpoint_is_written(
     finish(start(data, tmp_path, "--resume"))
     assert_equal_runs(tmp_path, uninterrupted)
     assert not list(tmp_path.glob(".*.partial")), "what was left behind is cleared away"
+
+
+def test_a_run_that_is_moved_keeps_its_best_epoch(
+    data: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(uninterrupted, moved)
+    saved = torch.load(moved / "last.ckpt", weights_only=True)
+    [state] = [s for name, s in saved["callbacks"].items() if "val_miou" in name]
+    # A score that no later epoch reaches.
+    unreached = torch.tensor(99.0)
+    state |= {"best_model_score": unreached, "kth_value": unreached}
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], unreached)
+    torch.save(saved, moved / "last.ckpt")
+    epoch = torch.load(moved / "best.ckpt", weights_only=True)["epoch"]
+    output = finish(start(data, moved, "--resume", "--epochs", "6"))
+    assert f"best on val: epoch {epoch + 1} of 6, mIoU 99.0" in output
+    assert torch.load(moved / "best.ckpt", weights_only=True)["epoch"] == epoch
+    assert torch.load(uninterrupted / "best.ckpt", weights_only=True)["epoch"] == epoch
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(data: Path, tmp_path: Path) -> None:
