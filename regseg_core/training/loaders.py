@@ -157,6 +157,11 @@ class SegmentationData(L.LightningDataModule):
         if self.street and isinstance(self.val_set, LabelledImages):
             sets.append(SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED))
         world, rank = self._processes()
+        if (least := min(map(len, sets))) < world:
+            raise DataError(
+                f"{self.config.dataset.val} has {least} images for {world} processes, and each must"
+                " score one; start fewer"
+            )
         return [
             DataLoader(
                 Subset(WithTitles(images), range(rank, len(images), world)),

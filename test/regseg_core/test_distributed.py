@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import layouts
 import numpy as np
@@ -17,10 +18,12 @@ from test_resume import losses
 from torch import nn
 
 from regseg_core import zoo
+from regseg_core.data.labelled import DataError
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.labels import CAMVID
 from regseg_core.training.config import LossConfig, TrainingConfig
 from regseg_core.training.distributed import SyncNormsOnCpu
+from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.report import read_metrics
 from regseg_core.training.task import SegmentationTask
 from regseg_core.weights import load_weights
@@ -135,3 +138,14 @@ def test_torchrun_trains_as_one_process_does(tmp_path: Path, unused_port: int) -
     ]
     assert len(scores[0]) == len(scores[1]) == 2
     assert float(scores[1][0]) == pytest.approx(float(scores[0][0]), abs=0.3)
+
+
+def test_each_process_must_have_an_image_to_score(tmp_path: Path) -> None:
+    data = layouts.camvid(tmp_path / "data", 8)
+    module = SegmentationData(str(data), TrainingConfig(batch_size=8), tmp_path / "run")
+    module.trainer = SimpleNamespace(world_size=8, global_rank=7)  # type: ignore[assignment]
+    [loader] = module.val_dataloader()
+    assert len(loader) == 1
+    module.trainer.world_size = 9  # type: ignore[misc,union-attr]
+    with pytest.raises(DataError, match="val has 8 images for 9 processes, and each must score"):
+        module.val_dataloader()
