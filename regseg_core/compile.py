@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _compile(options: argparse.Namespace) -> None:
     if options.size is None or not (options.out or options.verify):
         raise ValueError("give --size HEIGHTxWIDTH, and -o FILE or --verify DATA")
+    if options.gpu and not options.out:
+        raise ValueError("--gpu is of a file: give -o FILE")
     segment = Segmenter(
         options.weights,
         size=options.network_size,
@@ -130,7 +132,7 @@ def _kept(clear: bool) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    if not (found := re.fullmatch(r"(\d+)x(\d+)", text)):
+    if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 1024x2048")
     return int(found[1]), int(found[2])
 

@@ -17,13 +17,16 @@ def choose_device(name: str) -> torch.device:
     Raises ValueError for a name that PyTorch does not know or a GPU that is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
+    if device.type == "cuda" and device.index is None:
+        # Other threads and processes have a current GPU of their own.
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,10 @@ from regseg_core.backends.spec import GraphSpec
 from regseg_core.graph import SegmentationGraph
 from regseg_core.model import RegSeg
 from regseg_core.weights import ModelCard, build_model
+
+#: Held while something is compiled or loaded in this process, or recorded as a CUDA graph: a
+#: compiler waits for the whole GPU now and then, and that spoils the recording of another thread.
+COMPILING = threading.Lock()
 
 #: N x H x W x C uint8 frames on the device -> labels and, where asked for, confidence: N x H x W
 #: uint8 each, on the device.

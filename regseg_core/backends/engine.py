@@ -35,73 +35,81 @@ class Health:
 class Engine:
     """Runs one graph by the first of `backends` that works; the last one is there at once.
 
-    `build_better` compiles a better one, in this thread or
-    beside it. One that fails while running is dropped, and the frame is given to the next.
+    `build_better` compiles a better one, in this thread or beside it. One that fails while running
+    is dropped, and the frame is given to the next.
     """
 
     def __init__(self, job: Job, backends: Sequence[Backend], health: Health) -> None:
         self._job, self._health = job, health
         #: Counts the frames that it is given, also by several threads.
         self.count = itertools.count()
-        self._untried = list(backends)
-        self._building, self._dropping = threading.Lock(), threading.Lock()
-        self._last_resort = self._open(self._untried.pop())
-        self._current = self._last_resort
+        *self._untried, self._last_resort = backends
+        self._last: Compiled | None = None
+        self._better: tuple[str, Compiled] | None = None
+        self._opening, self._building, self._dropping = (threading.Lock() for _ in range(3))
 
     @property
     def backend(self) -> str:
-        return self._current[0]
+        """What runs it now."""
+        better = self._better
+        return self._last_resort.name if better is None else better[0]
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
         """What Compiled does, from and to the host's memory. Raises what the last resort raises."""
-        name, run = self._current
+        better = self._better
+        if better is None:
+            self._health.backend = self._last_resort.name
+            return self._open_last_resort()(frames)
+        name, run = better
         self._health.backend = name
         try:
             return run(frames)
         except Exception as error:
-            if run is self._last_resort[1]:
-                raise
             with self._dropping:
-                if self._current[1] is run:  # else another thread's frame has failed before
+                if self._better is better:  # else another thread's frame has failed before
                     title = self._job.spec.title()
                     self._note(f"{name} failed on {title} and is dropped: {error}")
-                    self._current = self._last_resort
+                    self._better = None
                     self.build_better(wait=False)
         return self(frames)
 
     def build_better(self, wait: bool) -> None:
         """Compiles the best backend that has not failed yet, and goes over to it."""
-        if not self._untried:
-            return
         if wait:
             self._build()
-        else:
+        elif self._untried:
             threading.Thread(target=self._build, name="compiling", daemon=True).start()
 
     def _build(self) -> None:
         with self._building:
-            while self._untried and self._current is self._last_resort:
+            while self._untried and self._better is None:
                 backend = self._untried.pop(0)
                 title = f"{backend.name} for {self._job.spec.title()}"
                 self._health.building = title
                 try:
-                    self._current = self._open(backend)
+                    self._better = backend.name, self._open(backend)
                 except Exception as error:
                     self._note(f"{title} could not be compiled: {error}")
                     continue
                 finally:
                     self._health.building = None
-                _LOG.info("now running %s instead of %s", title, self._last_resort[0])
+                _LOG.info("now running %s instead of %s", title, self._last_resort.name)
                 return
 
-    def _open(self, backend: Backend) -> tuple[str, Compiled]:
+    def _open_last_resort(self) -> Compiled:
+        with self._opening:
+            if self._last is None:
+                self._last = self._open(self._last_resort)
+            return self._last
+
+    def _open(self, backend: Backend) -> Compiled:
         job = self._job
         run = build(backend, job)
-        if job.device.type == "cuda":
-            spec = job.spec
-            shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding].channels)
-            run = Staged(run, shape, job.device)
-        return backend.name, run
+        if job.device.type != "cuda":
+            return run
+        spec = job.spec
+        shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding].channels)
+        return Staged(run, shape, job.device)
 
     def _note(self, failure: str) -> None:
         self._health.failures.append(failure)

@@ -6,10 +6,13 @@ import shutil
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor
 
-from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.base import COMPILING, BackendError, Compiled, Job
 from regseg_core.graph import PRECISIONS
+
+_MOST_GRAPHS = 256
 
 
 class Inductor:
@@ -32,5 +35,7 @@ class Inductor:
 
         spec = job.spec
         shape = (spec.batch, spec.height, spec.width, graph.channels)
-        run(torch.zeros(shape, dtype=torch.uint8, device=job.device))
+        # Each size is a compilation of the same code, of which PyTorch allows 8 by default.
+        with COMPILING, torch._dynamo.config.patch(recompile_limit=_MOST_GRAPHS):
+            run(torch.zeros(shape, dtype=torch.uint8, device=job.device))
         return run

@@ -9,15 +9,12 @@ import threading
 import torch
 from torch import Tensor
 
-from regseg_core.backends.base import Compiled
+from regseg_core.backends.base import COMPILING, Compiled
 
 #: So many frames are under way at once: one is copied while another is computed.
 LANES = 2
 
 _LOG = logging.getLogger("regseg_core")
-
-#: Recordings of two threads must not overlap.
-_RECORDING = threading.Lock()
 
 
 class Staged:
@@ -49,8 +46,10 @@ class Staged:
     def replay(self) -> None:
         """Runs the graph on the frame that is there, without copies, on the current stream."""
         lane = self._take()
-        lane.replay()
-        self._free.put(lane)
+        try:
+            lane.replay()
+        finally:
+            self._free.put(lane)
 
     def _take(self) -> Lane:
         try:
@@ -58,12 +57,12 @@ class Staged:
         except queue.Empty:
             pass
         with self._lock:
-            if self._to_come:
-                self._to_come -= 1
-                try:
-                    return Lane(*self._arguments)
-                except RuntimeError as error:  # CUDA out of memory is one
-                    _LOG.warning("frames are segmented one after the other: %s", error)
+            makes, self._to_come = self._to_come > 0, max(0, self._to_come - 1)
+        if makes:
+            try:
+                return Lane(*self._arguments)
+            except RuntimeError as error:  # CUDA out of memory is one
+                _LOG.warning("frames are segmented one after the other: %s", error)
         return self._free.get()
 
 
@@ -71,30 +70,34 @@ class Lane:
     """The places of one frame on its way, and a stream of its own for its copies and its graph.
 
     Nothing is allocated per frame on the GPU: input, outputs and what lies between have their
-    places, and the graph is recorded once and replayed.
+    places, and the graph is recorded once and replayed. While something compiles in this process
+    it cannot be recorded; until then its kernels are started one by one.
     """
 
     def __init__(
         self, compiled: Compiled, shape: tuple[int, int, int, int], device: torch.device
     ) -> None:
         self._compiled = compiled
-        with _RECORDING, torch.cuda.device(device):
+        self._recorded: torch.cuda.CUDAGraph | None = None
+        self._may_record = True
+        # Buffers of a caller's inference mode could not be written outside of it.
+        with torch.inference_mode(False), torch.cuda.device(device):
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._sent = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-            self._frames = torch.zeros(shape, dtype=torch.uint8, device=device)
             self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            torch.cuda.synchronize(device)  # the zeros are there before another stream reads them
             with torch.cuda.stream(self._stream):
+                self._frames = torch.zeros(shape, dtype=torch.uint8, device=device)
                 for _ in range(3):  # libraries choose kernels and allocate before a recording
                     self._planes = compiled(self._frames)
                 self._stream.synchronize()
-            self._recorded = self._record()
             self._received = tuple(
                 torch.empty(plane.shape, dtype=plane.dtype, pin_memory=True)
                 for plane in self._planes
             )
+        self._record()
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        self._record()
         self._sent.copy_(frames)
         with torch.cuda.stream(self._stream):
             self._frames.copy_(self._sent, non_blocking=True)
@@ -111,14 +114,23 @@ class Lane:
         else:
             self._planes = self._compiled(self._frames)
 
-    def _record(self) -> torch.cuda.CUDAGraph | None:
+    def _record(self) -> None:
+        if not self._may_record or not COMPILING.acquire(blocking=False):
+            return
+        self._may_record = False
         recorded = torch.cuda.CUDAGraph()
         try:
-            # Other threads go on using the GPU meanwhile.
-            with torch.cuda.graph(recorded, stream=self._stream, capture_error_mode="thread_local"):
+            # The outer stream is what comes back after a recording that fails. Other threads go on
+            # using the GPU meanwhile.
+            with (
+                torch.inference_mode(False),
+                torch.cuda.stream(self._stream),
+                torch.cuda.graph(recorded, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 planes = self._compiled(self._frames)
         except RuntimeError as error:
             _LOG.info("not replayed as a CUDA graph: %s", error)
-            return None
-        self._planes = planes
-        return recorded
+        else:
+            self._recorded, self._planes = recorded, planes
+        finally:
+            COMPILING.release()

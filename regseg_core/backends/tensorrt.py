@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends import torch_tensorrt
-from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.base import COMPILING, BackendError, Compiled, Job
 from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
 from regseg_core.device import device_title
 
@@ -33,7 +33,6 @@ class TensorRt:
         if device.type != "cuda":
             raise BackendError(f"TensorRT runs on a GPU, not on {device}")
         library(self._libraries)
-        torch_tensorrt.check_fits()
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""
@@ -43,7 +42,7 @@ class TensorRt:
             "backend": self.name,
             "library": f"{trt.__name__} {trt.__version__}",
             "torch": torch.__version__.partition("+")[0],
-            "torch_tensorrt": " ".join(torch_tensorrt.package() or ["none"]),
+            "torch_tensorrt": torch_tensorrt.installed(trt.__name__) or "none",
             "target": _capability(device) if bound else "any",
             "device": device_title(device) if bound else "any",
         }
@@ -51,14 +50,15 @@ class TensorRt:
     def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
         """A serialised engine. Precision is the graph's own: the network is strongly typed.
 
-        Torch-TensorRT builds it where it is installed and there is a GPU, else TensorRT from ONNX.
+        Torch-TensorRT builds it where it is installed for this TensorRT and there is a GPU, else
+        TensorRT from ONNX.
         Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
-        Raises BackendError for an operator or target that this TensorRT does not have, and for a
-        Torch-TensorRT that would be used and is for another PyTorch.
+        Raises BackendError for an operator or target that this TensorRT does not have, and where
+        Torch-TensorRT should build but is for another PyTorch.
         """
         trt = library(self._libraries)
-        if job.device.type == "cuda" and not gpus and torch_tensorrt.package():
-            torch_tensorrt.check_fits()
+        if job.device.type == "cuda" and not gpus and torch_tensorrt.installed(trt.__name__):
+            torch_tensorrt.check_fits(trt.__name__)
             try:
                 return torch_tensorrt.engine(job, trt.__name__)
             except BackendError as error:
@@ -77,7 +77,7 @@ class TensorRt:
 
     def load(self, payload: bytes, job: Job) -> Compiled:
         trt = library(self._libraries)
-        with torch.cuda.device(job.device):
+        with COMPILING, torch.cuda.device(job.device):
             return self._load(trt, payload, job)
 
     def _load(self, trt: Any, payload: bytes, job: Job) -> Compiled:

@@ -12,26 +12,24 @@ from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.onnx import INPUT, OUTPUTS
 from regseg_core.graph import PRECISIONS
 
-#: Torch-TensorRT for TensorRT for RTX, and for TensorRT.
-PACKAGES = ("torch-tensorrt-rtx", "torch-tensorrt")
+#: Torch-TensorRT for each TensorRT: the name of its package.
+PACKAGES = {"tensorrt_rtx": "torch-tensorrt-rtx", "tensorrt": "torch-tensorrt"}
 
 
-def package() -> tuple[str, str] | None:
-    """Name and version of the installed Torch-TensorRT, also where it cannot be imported."""
-    for name in PACKAGES:
-        try:
-            return name, version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+def installed(library: str) -> str | None:
+    """The version of Torch-TensorRT for that TensorRT, also where it cannot be imported."""
+    try:
+        return version(PACKAGES[library])
+    except PackageNotFoundError:
+        return None
 
 
-def check_fits() -> None:
-    """Raises BackendError where Torch-TensorRT is installed, but for another PyTorch."""
-    found = package()
-    if found is None:
+def check_fits(library: str) -> None:
+    """Raises BackendError where the Torch-TensorRT for that TensorRT is for another PyTorch."""
+    name, its = PACKAGES[library], installed(library)
+    if its is None:
         return
-    (name, its), ours = found, torch.__version__.partition("+")[0]
+    ours = torch.__version__.partition("+")[0]
     wanted, here = (".".join(text.split(".")[:2]) for text in (its, ours))
     if wanted != here:
         raise BackendError(

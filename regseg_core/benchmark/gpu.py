@@ -68,13 +68,17 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
     """
     device = choose_device(device_name)
     chosen = SIZES if sizes is None else tuple(map(_size, sizes.split()))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     limits = measure_device(device)
     print(
         f"{device_title(device)}: {limits.bandwidth / 1e9:.0f} GB/s copied,"
         f" {limits.rate / 1e12:.2f} T multiply-adds/s in half precision,"
         f" PyTorch {torch.__version__}"
     )
-    rows = []
+    title = re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
+    folder = out / title if out is not None else None
+    rows: list[Row] = []
     cases = [(size, batch) for size in chosen for batch in BATCHES]
     for size, batch in tqdm(cases, desc="sizes"):
         frames = _frames(size, batch)
@@ -93,15 +97,15 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
             height, width = size
             rows.append(Row(name, height, width, batch, *graph, *copies, two, least, agreement))
             print(_line(rows[-1], rows))
-    if out is not None:
-        folder = out / re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
-        table = {
-            "device": device_title(device),
-            "torch": torch.__version__,
-            "measured": asdict(limits),
-            "rows": [asdict(row) for row in rows],
-        }
-        write_bytes(folder / "graph.json", (json.dumps(table, indent=1) + "\n").encode())
+        if folder is not None:  # each time: a later case may end the program
+            table = {
+                "device": device_title(device),
+                "torch": torch.__version__,
+                "measured": asdict(limits),
+                "rows": [asdict(row) for row in rows],
+            }
+            write_bytes(folder / "graph.json", (json.dumps(table, indent=1) + "\n").encode())
+    if folder is not None:
         _plot(rows, chosen, device_title(device), folder)
         print(f"wrote {folder}")
     return rows
@@ -201,11 +205,13 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
 
 def _at_once(work: Callable[[], object], seconds: float, callers: int = 2) -> float:
     """Milliseconds a call when several threads call at once."""
-    first_round = threading.Barrier(callers)
+    together = threading.Barrier(callers)
 
     def call(_: int) -> tuple[float, int]:
-        work()  # a lane of its own is made at the first
-        first_round.wait(60)
+        for _ in range(5):  # each comes into a lane of its own, which is recorded
+            together.wait(60)
+            work()
+        together.wait(60)
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < seconds or done < 5:
             work()

@@ -119,6 +119,7 @@ def test_kept_graphs_are_listed_and_cleared(
         ("--size 64x64 --backend inductor", "give --size HEIGHTxWIDTH, and -o FILE or --verify"),
         ("--size 64x64 --backend inductor -o x.engine", "backend 'inductor' makes no file; give"),
         ("--size 64x64 --backend openvino -o x.engine", "OpenVINO computes in float32 or bfloat16"),
+        ("--size 64x64 --verify street --gpu sm_86", "--gpu is of a file: give -o FILE"),
         ("--size 64x64 --weights none -o x.engine", "no weights"),
     ],
 )

@@ -139,31 +139,31 @@ def test_what_an_engine_is_bound_to(
 
     install(tmp_path, monkeypatch, ours)
     with_it = TensorRt().made_by(torch.device("cpu"))
-    assert with_it == made_by | {"torch_tensorrt": f"torch-tensorrt-rtx {ours}"}
+    assert with_it == made_by | {"torch_tensorrt": ours}
     this = job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96))
     carried = tmp_path / "carried.engine"
     carried.write_bytes(pack(this.spec.identity(this.network, made_by), b"engine"))
     here = this.spec.identity(this.network, with_it)
     assert read_payload(carried, here, carried=True) == b"engine"
-    with pytest.raises(EngineError, match=r"torch_tensorrt 'none', here 'torch-tensorrt-rtx"):
+    with pytest.raises(EngineError, match=r"torch_tensorrt 'none', here '2"):
         read_payload(carried, here)
 
 
 def test_a_torch_tensorrt_for_another_torch_is_refused_with_the_versions_that_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, Path]
 ) -> None:
-    torch_tensorrt.check_fits()  # none is no mistake
+    torch_tensorrt.check_fits("tensorrt_rtx")  # none is no mistake
     install(tmp_path, monkeypatch, ours)
-    torch_tensorrt.check_fits()
+    torch_tensorrt.check_fits("tensorrt_rtx")
     install(tmp_path, monkeypatch, "2.99.1")
+    torch_tensorrt.check_fits("tensorrt")  # is not built by that one
     this = job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96))
     minor = ".".join(ours.split(".")[:2])
     reason = (
         rf"torch-tensorrt-rtx 2\.99\.1 does not fit torch {ours}: install"
         rf" torch-tensorrt-rtx=={minor}\.\* or torch==2\.99\.\*, or uninstall torch-tensorrt-rtx"
     )
-    with pytest.raises(BackendError, match=reason):
-        TensorRt().check(torch.device("cuda"))
+    TensorRt().check(torch.device("cuda"))  # an engine that was carried here needs none
     with pytest.raises(BackendError, match=reason):
         TensorRt().payload(replace(this, device=torch.device("cuda")))
     assert len(TensorRt().payload(this)) > 5_000_000, "without a GPU it is not needed"
