@@ -50,32 +50,36 @@ class RandomCrop:
         size = (columns.resized, rows.resized)
         source = (rows.source, columns.source)
         shown = (rows.shown, columns.shown)
-        out = np.empty((self.height, self.width, 3), np.uint8)
-        out[:] = MEAN_COLOR
-        out_label = np.full((self.height, self.width), IGNORE_INDEX, np.uint8)
-        filled = (rows.filled, columns.filled)
-        out[filled] = cv2.resize(image[source], size, interpolation=smooth)[shown]
+
+        def placed(pixels: Image, method: int, fill: tuple[int, ...]) -> Image:
+            resized = cv2.resize(pixels[source], size, interpolation=method)[shown]
+            margins = (*rows.margins, *columns.margins)
+            padded = cv2.copyMakeBorder(resized, *margins, cv2.BORDER_CONSTANT, value=fill)
+            return padded.astype(np.uint8, copy=False)
+
         # Exact: plain INTER_NEAREST puts labels up to half a pixel beside the image.
-        nearest = cv2.resize(label[source], size, interpolation=cv2.INTER_NEAREST_EXACT)
-        out_label[filled] = nearest[shown]
-        return out, out_label
+        exact = cv2.INTER_NEAREST_EXACT
+        return placed(image, smooth, MEAN_COLOR), placed(label, exact, (IGNORE_INDEX,))
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A crop along one axis: `source` pixels become `resized`, of which `shown` are `filled` in."""
+    """A crop along one axis: `source` pixels become `resized`, of which `shown` are shown.
+
+    `margins` before and after them are padding.
+    """
 
     source: slice
     resized: int
     shown: slice
-    filled: slice
+    margins: tuple[int, int] = (0, 0)
 
     @classmethod
     def draw(cls, have: int, want: int, scale: float, rng: Rng, centre: int | None) -> _Cut:
         whole = max(1, round(have * scale))
         if whole <= want:
             start = int(rng.integers(0, want - whole + 1))
-            return cls(slice(0, have), whole, slice(0, whole), slice(start, start + whole))
+            return cls(slice(0, have), whole, slice(0, whole), (start, want - whole - start))
         if centre is None:
             start = int(rng.integers(0, whole - want + 1))
         else:
@@ -84,13 +88,15 @@ class _Cut:
         first, last = int(start / exact), min(have, math.ceil((start + want) / exact))
         resized = max(want, round((last - first) * exact))
         offset = min(round(start - first * exact), resized - want)
-        return cls(slice(first, last), resized, slice(offset, offset + want), slice(0, want))
+        return cls(slice(first, last), resized, slice(offset, offset + want))
 
 
 def random_flip(image: Image, label: Image, rng: Rng) -> tuple[Image, Image]:
     """Left to right, half of the time."""
     if rng.random() < 0.5:
-        return image[:, ::-1], label[:, ::-1]
+        image, label = (
+            cv2.flip(pixels, 1).astype(np.uint8, copy=False) for pixels in (image, label)
+        )
     return image, label
 
 
@@ -114,7 +120,6 @@ def random_augment(
 
     Rotation moves the label along by nearest neighbour and uncovers ignored pixels.
     """
-    image, label = np.ascontiguousarray(image), np.ascontiguousarray(label)
     for choice in rng.permutation(len(_COLOR_OPERATIONS) + 1)[:count]:
         level = magnitude if rng.random() < 0.5 else -magnitude
         if choice < len(_COLOR_OPERATIONS):
