@@ -46,6 +46,8 @@ setup(
         "torch-tensorrt-rtx": ["torch-tensorrt-rtx>=2.11,<2.15"],
         # Engines from ONNX, built also without a GPU. A Jetson has TensorRT from JetPack.
         "tensorrt-rtx": ["tensorrt_rtx>=1.4", "onnx>=1.18", "onnxscript>=0.5"],
+        # Cityscapes' own scorer, which a test holds ours against.
+        "cityscapes": ["cityscapesScripts>=2.2"],
         # 2.6.2 and 2.6.3 were malicious releases.
         "train": [
             "lightning>=2.6,!=2.6.2,!=2.6.3",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -99,7 +102,7 @@ def _compile(options: argparse.Namespace) -> None:
     if options.verify:
         BACKENDS[options.backend].check(job.device)  # before a minute's work
     started = time.monotonic()
-    with tqdm(total=1, desc=f"{options.backend}: {spec.title()}", bar_format="{desc} {elapsed}"):
+    with _clock(f"{options.backend}: {spec.title()}"):
         if options.out:
             data = compile_graph(job, options.backend, tuple(options.gpu))
         else:
@@ -114,6 +117,25 @@ def _compile(options: argparse.Namespace) -> None:
     if options.out:
         write_bytes(options.out, data)
         print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
+
+
+@contextmanager
+def _clock(title: str) -> Iterator[None]:
+    """Shows for how long something has been going on that cannot say how far it is."""
+    done = threading.Event()
+    with tqdm(desc=title, bar_format="{desc} {elapsed}") as bar:
+
+        def tick() -> None:
+            while not done.wait(0.5):
+                bar.refresh()
+
+        ticking = threading.Thread(target=tick, daemon=True)
+        ticking.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ticking.join()
 
 
 def _kept(clear: bool) -> None:

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     command = shlex.join(["python", "-m", "regseg_core.train", *(arguments or sys.argv[1:])])
     with errors_in_one_line():
         weights = train(asked.config, asked.data, asked.out, asked.resume, command)
-    print(f"wrote {weights}; pictures: python -m regseg_core.report {weights.parent}")
+    print(f"wrote {weights} and pictures in {weights.parent / 'report'}")
 
 
 if __name__ == "__main__":

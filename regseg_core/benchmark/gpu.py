@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -34,6 +36,8 @@ from regseg_core.weights import read_card
 SIZES = ((512, 1024), (720, 960), (1024, 2048))
 BATCHES = (1, 4)
 
+CPU = torch.device("cpu")
+
 #: What published code does: the network in float32, images as N x C x H x W.
 BASELINE = "published-style eager float32"
 AUTOCAST = "published-style eager autocast"
@@ -50,6 +54,9 @@ class Row:
     #: Of the graph alone, by the GPU's clock (a CPU's: the host's).
     graph_median: float
     graph_p95: float
+    #: The same by the host's clock, each waited for.
+    graph_wall_median: float
+    graph_wall_p95: float
     #: From the host's memory to the host's memory, by the host's clock.
     copies_median: float
     copies_p95: float
@@ -79,7 +86,7 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
     title = re.sub(r"\W+", "-", device_title(device).lower()).strip("-")
     folder = out / title if out is not None else None
     rows: list[Row] = []
-    cases = [(size, batch) for size in chosen for batch in BATCHES]
+    cases = list(product(chosen, BATCHES))
     for size, batch in tqdm(cases, desc="sizes"):
         frames = _frames(size, batch)
         parts = costs(create_model("regseg48", 11), batch, *size)
@@ -91,18 +98,21 @@ def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -
             exact = labels if exact is None else exact
             on_device, from_host = _works(compiled, frames, device, ours)
             graph = _times(on_device, device, seconds)
-            copies = _times(from_host, torch.device("cpu"), seconds)
+            wall = _times(partial(_waited, on_device, device), CPU, seconds)
+            copies = _times(from_host, CPU, seconds)
             two = _at_once(from_host, seconds)
             agreement = float((labels == exact).float().mean())
             height, width = size
-            rows.append(Row(name, height, width, batch, *graph, *copies, two, least, agreement))
+            rows.append(
+                Row(name, height, width, batch, *graph, *wall, *copies, two, least, agreement)
+            )
             print(_line(rows[-1], rows))
         if folder is not None:  # each time: a later case may end the program
             table = {
                 "device": device_title(device),
                 "torch": torch.__version__,
                 "measured": asdict(limits),
-                "rows": [asdict(row) for row in rows],
+                "rows": [{**asdict(row), **_ratios(row, rows)} for row in rows],
             }
             write_bytes(folder / "graph.json", (json.dumps(table, indent=1) + "\n").encode())
     if folder is not None:
@@ -117,20 +127,19 @@ def _plot(rows: list[Row], sizes: Sequence[tuple[int, int]], title: str, folder:
     except ImportError as error:
         print(f"no plots: {error}")
         return
-    for height, width in sizes:
+    for (height, width), batch in product(sizes, BATCHES):
         bars = {
             f"{row.variant}{suffix}": [row.batch * 1e3 / value]
             for row in rows
-            if (row.height, row.width, row.batch) == (height, width, BATCHES[0])
+            if (row.height, row.width, row.batch) == (height, width, batch)
             for suffix, value in (
                 ("", row.graph_median),
                 (" + copies", row.copies_median),
                 (" + copies, two callers", row.two_callers),
             )
         }
-        title_here = f"{height} x {width}, batch {BATCHES[0]}, {title}"
-        figure = draw_bars(bars, "frames per second", title_here)
-        save_figure(folder / f"graph-{height}x{width}.png", figure)
+        figure = draw_bars(bars, "frames per second", f"{height} x {width}, batch {batch}, {title}")
+        save_figure(folder / f"graph-{height}x{width}-batch{batch}.png", figure)
 
 
 def _variants(
@@ -203,6 +212,12 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
     return statistics.median(found), statistics.quantiles(found, n=20)[-1]
 
 
+def _waited(work: Callable[[], object], device: torch.device) -> None:
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _at_once(work: Callable[[], object], seconds: float, callers: int = 2) -> float:
     """Milliseconds a call when several threads call at once."""
     together = threading.Barrier(callers)
@@ -229,16 +244,25 @@ def _frames(size: tuple[int, int], batch: int) -> Tensor:
     return rgb.flip(3).contiguous()
 
 
-def _line(row: Row, rows: list[Row]) -> str:
+def _ratios(row: Row, rows: list[Row]) -> dict[str, float]:
     same = [r for r in rows if (r.height, r.width, r.batch) == (row.height, row.width, row.batch)]
     base = next((r for r in same if r.variant == AUTOCAST), same[0])
+    return {
+        "times_the_roof": row.graph_median / row.roof,
+        "times_faster_than_autocast": base.graph_median / row.graph_median,
+    }
+
+
+def _line(row: Row, rows: list[Row]) -> str:
+    ratios = _ratios(row, rows)
     return (
         f"{row.height:5} x {row.width:4} x {row.batch}  {row.variant:32}"
-        f" graph {row.graph_median:8.2f} ms (p95 {row.graph_p95:8.2f})"
+        f" graph {row.graph_median:8.2f} ms (p95 {row.graph_p95:8.2f};"
+        f" by the host {row.graph_wall_median:8.2f}, p95 {row.graph_wall_p95:8.2f})"
         f"  with copies {row.copies_median:8.2f} (p95 {row.copies_p95:8.2f};"
         f" two callers {row.two_callers:8.2f})"
-        f"  {base.graph_median / row.graph_median:5.2f} x {AUTOCAST.split()[-1]}"
-        f"  roof {row.roof:7.3f} ms, {row.graph_median / row.roof:5.1f} times it"
+        f"  {ratios['times_faster_than_autocast']:5.2f} x {AUTOCAST.split()[-1]}"
+        f"  roof {row.roof:7.3f} ms, {ratios['times_the_roof']:5.1f} times it"
         f"  agrees {100 * row.agreement:.2f} %"
     )
 

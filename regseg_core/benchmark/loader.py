@@ -31,7 +31,8 @@ from regseg_core.training.config import AugmentConfig, TrainingConfig
 from regseg_core.training.loaders import Augmented, Example, WithTitles
 from regseg_core.training.task import SegmentationTask
 
-CAMVID480 = AugmentConfig()
+#: Of config/train/camvid480.yaml, without its rendered streets.
+CAMVID480 = AugmentConfig(360, 480, 216, 648)
 CITYSCAPES = AugmentConfig(768, 768, 400, 1600)
 
 #: Different images, and how many a measurement reads.

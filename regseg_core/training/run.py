@@ -30,11 +30,13 @@ from regseg_core.device import (
 from regseg_core.files import clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
+from regseg_core.segmenter import Segmenter
 from regseg_core.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from regseg_core.training.config import TrainingConfig
 from regseg_core.training.distributed import SyncNormsOnCpu
 from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.progress import TrainingBar
+from regseg_core.training.report import write_report
 from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weights
 
@@ -42,7 +44,7 @@ from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weig
 FEW_STEPS = 500
 
 #: What may change between two sittings of one run.
-_MAY_CHANGE = frozenset({"epochs", "validate_every", "dataset.workers"})
+_MAY_CHANGE = frozenset({"epochs", "validate_every", "dataset.workers", "optimizer.clip_norm"})
 
 _PRECISIONS = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 
@@ -55,7 +57,8 @@ def train(
     `data` is a folder in any layout of `regseg_core.data.layouts`, or `street`. Writes to `out`:
     `config.yaml`, `last.ckpt` after each epoch and `best.ckpt`, `metrics/` (CSV) and
     `tensorboard/`, and `weights.safetensors` with their card: of the best epoch on the val split,
-    or of the last where that split is trained on. `resume` goes on from `last.ckpt`.
+    or of the last where that split is trained on; at the end pictures into `report/`. `resume` goes
+    on from `last.ckpt`, or begins where no epoch had ended.
 
     Raises DataError for data that do not fit, FileExistsError for a run that would be overwritten,
     ValueError for a run that cannot be resumed like this, DivergedError for a loss that is no
@@ -66,7 +69,10 @@ def train(
     torch.set_float32_matmul_precision("high")
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = SegmentationData(data, config, out)
-    checkpoint = out / "last.ckpt"
+    checkpoint, weights = out / "last.ckpt", out / "weights.safetensors"
+    if resume and not checkpoint.exists() and (out / "config.yaml").exists():
+        _say("no epoch had ended: from the beginning")
+        resume = False
     if resume:
         _check_resumable(out, {"data": data, **asdict(config)}, module.labels)
     elif checkpoint.exists():
@@ -90,8 +96,10 @@ def train(
     if trainer.is_global_zero:
         seconds = time.monotonic() - started
         _save(config, module, out, best, {"command": command, "seconds": seconds})
+        segment = Segmenter(weights, backend="eager")
+        write_report(out, segment, data, config.dataset.val)
     trainer.strategy.barrier()
-    return out / "weights.safetensors"
+    return weights
 
 
 def dump_config(config: dict[str, Any]) -> str:
@@ -166,7 +174,8 @@ def _trainer(
         plugins=plugins,
         # A resumed run gets the next version_N beside the first one's.
         logger=[CSVLogger(out, name="metrics"), TensorBoardLogger(out, name="tensorboard")],
-        log_every_n_steps=1,
+        # A GPU is waited for when its numbers are written down.
+        log_every_n_steps=20 if device.type == "cuda" else 1,
         enable_model_summary=False,
         use_distributed_sampler=False,  # ours divide the data
         # On a GPU bilinear upsampling has no deterministic way that is quick.
@@ -244,7 +253,10 @@ def _check_resumable(out: Path, config: dict[str, Any], labels: LabelSet) -> Non
     if saved["hyper_parameters"]["classes"] != list(labels.names):
         classes = ", ".join(saved["hyper_parameters"]["classes"])
         raise ValueError(f"{checkpoint} is a run of classes {classes}; give another --out")
-    if saved["epoch"] + 1 >= config["epochs"]:
+    weights = out / "weights.safetensors"
+    # Else it was stopped after its last epoch, before they were written.
+    written = weights.exists() and weights.stat().st_mtime >= checkpoint.stat().st_mtime
+    if written and saved["epoch"] + 1 >= config["epochs"]:
         raise ValueError(
             f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs"
         )

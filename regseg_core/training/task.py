@@ -92,7 +92,8 @@ class SegmentationTask(L.LightningModule):
             raise DivergedError(
                 f"the loss of step {self.global_step} is no number; its images:"
                 f" {', '.join(watched.titles)}. What was saved before stays good; look at these"
-                " images, or --resume with a smaller --optimizer.lr or --optimizer.clip_norm 1"
+                " images, --resume with --optimizer.clip_norm 1, or begin again with a smaller"
+                " --optimizer.lr"
             )
 
     def on_validation_epoch_start(self) -> None:

@@ -43,8 +43,9 @@ def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
     for row in rows:
         assert row["agreement"] > 0.97 and 0 < row["roof"] < row["graph_median"]
         assert row["graph_median"] <= row["graph_p95"]
-        assert row["two_callers"] > 0
-    assert (folder / "graph-64x96.png").exists()
+        assert row["two_callers"] > 0 and row["graph_wall_median"] <= row["graph_wall_p95"]
+        assert row["times_the_roof"] == pytest.approx(row["graph_median"] / row["roof"])
+    assert (folder / "graph-64x96-batch2.png").exists()
     assert "times it" in capsys.readouterr().out
 
 

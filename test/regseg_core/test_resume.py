@@ -17,6 +17,7 @@ from pathlib import Path
 
 import layouts
 import pytest
+import safetensors.torch
 import torch
 
 from regseg_core.training.report import read_metrics
@@ -148,6 +149,33 @@ def test_a_run_that_is_moved_keeps_its_best_epoch(
     assert f"best on val: epoch {epoch + 1} of 6, mIoU 99.0" in output
     assert torch.load(moved / "best.ckpt", weights_only=True)["epoch"] == epoch
     assert torch.load(uninterrupted / "best.ckpt", weights_only=True)["epoch"] == epoch
+
+
+def test_killed_before_the_weights_are_written(
+    data: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    expected = (run / "weights.safetensors").read_bytes()
+    (run / "weights.safetensors").unlink()
+    shutil.rmtree(run / "report")
+    assert "best on val" in finish(start(data, run, "--resume"))
+    tensors = safetensors.torch.load((run / "weights.safetensors").read_bytes())
+    for name, tensor in safetensors.torch.load(expected).items():
+        assert torch.equal(tensors[name], tensor)
+    assert (run / "report" / "curves.png").exists()
+    refused = start(data, run, "--resume").communicate(timeout=300)[0]
+    assert "has had its 4 epochs; give more --epochs" in refused
+
+
+def test_killed_before_the_first_epoch_ends(
+    data: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(uninterrupted / "config.yaml", run)
+    assert "no epoch had ended: from the beginning" in finish(start(data, run, "--resume"))
+    assert_equal_runs(run, uninterrupted)
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(data: Path, tmp_path: Path) -> None:

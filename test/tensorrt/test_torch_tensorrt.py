@@ -61,9 +61,15 @@ def test_the_partitioner_makes_one_engine_of_all_operators(
     assert "set to run in Torch" not in text
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("model", MODELS)
 def test_the_converted_networks_convolutions_are_half(
-    model: str, weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    weights: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from torch_tensorrt.dynamo.conversion import _TRTInterpreter
 
@@ -81,7 +87,8 @@ def test_the_converted_networks_convolutions_are_half(
         raise SeenError
 
     monkeypatch.setattr(_TRTInterpreter.TRTInterpreter, "_populate_trt_builder_config", look)
-    this = job(model, weights[model], GraphSpec("rgb8", 360, 480, precision="float16"))
+    spec = GraphSpec("rgb8", *size, batch=batch, precision="float16")  # type: ignore[misc]
+    this = job(model, weights[model], spec)
     program, frames = exported(this)
     with pytest.raises((SeenError, RuntimeError)):
         torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
