@@ -83,10 +83,9 @@ class SegmentationGraph(nn.Module):
             images = F.interpolate(images, size=wanted, mode="bilinear", align_corners=False)
         images = images.to(self.network.stem.conv.weight.dtype)
         low = self.network.forward_low(images.contiguous(memory_format=torch.channels_last))
-        # Upsampled in float32: bfloat16 ties too often, and on a CPU it is slower here.
-        logits = F.interpolate(
-            low.float(), size=(height, width), mode="bilinear", align_corners=False
-        )
+        if low.dtype == torch.bfloat16:
+            low = low.float()  # it ties too often, and on a CPU it is slower here
+        logits = F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
         dtype = torch.int32 if self.wide else torch.uint8
         if self.wide:
             best, classes = logits.amax(dim=1), logits.argmax(dim=1)
@@ -96,5 +95,5 @@ class SegmentationGraph(nn.Module):
         labels = self.ids[classes].to(dtype) if self.ids_differ else classes.to(dtype)
         if not self.confidence:
             return (labels,)
-        probability = (logits - best.unsqueeze(1)).exp().sum(dim=1).reciprocal()
+        probability = (logits - best.unsqueeze(1)).exp().sum(dim=1).float().reciprocal()
         return labels, (255 * probability).round().to(dtype)

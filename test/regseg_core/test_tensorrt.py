@@ -64,6 +64,7 @@ def test_one_engine_from_bytes_to_labels(
     layers = [network.get_layer(place) for place in range(network.num_layers)]
     kinds = Counter((layer.type, layer.get_output(0).dtype) for layer in layers)
     convolution, half = trt.LayerType.CONVOLUTION, trt.DataType.HALF
+    assert [dtype for kind, dtype in kinds if kind == trt.LayerType.RESIZE] == [half]
 
     own = create_model(model, 19)
     assert kinds[convolution, half] == sum(isinstance(m, torch.nn.Conv2d) for m in own.modules())
