@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width, as an option gives them."""
+    if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 1024x2048")
+    return int(found[1]), int(found[2])
 
 
 def add_weights_options(parser: argparse.ArgumentParser) -> None:

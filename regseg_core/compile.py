@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from regseg_core.backends.cache import (
 )
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line
+from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line, size
 from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.graph import PRECISIONS
@@ -40,16 +40,15 @@ def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
     Raises BackendError for a backend that makes no file, or cannot make this one.
     """
     chosen = portable(backend)
-    identity = job.spec.identity(job.network, chosen.made_by(job.device))
-    return pack(identity, chosen.payload(job, gpus))
+    return pack(job.identity(chosen), chosen.payload(job, gpus))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("compile", __doc__)
     add_weights_options(parser)
-    parser.add_argument("--size", type=_size, help="frames: HEIGHTxWIDTH, such as 1024x2048")
+    parser.add_argument("--size", type=size, help="frames: HEIGHTxWIDTH, such as 1024x2048")
     parser.add_argument(
-        "--network-size", type=_size, help="that the network sees; default: that of the frames"
+        "--network-size", type=size, help="that the network sees; default: that of the frames"
     )
     parser.add_argument("--batch", type=int, default=1, help="frames at once")
     parser.add_argument("--encoding", default="bgr8", choices=ENCODINGS, help="of the frames")
@@ -89,15 +88,9 @@ def _compile(options: argparse.Namespace) -> None:
         backend="eager",
         cache=None,
     )
-    spec = GraphSpec(
-        options.encoding,
-        height=options.size[0],
-        width=options.size[1],
-        batch=options.batch,
-        size=segment.size,
-        confidence=options.confidence,
-        precision=segment.precision,
-    )
+    height, width = options.size
+    spec = segment.spec(height, width, options.encoding, options.confidence)
+    spec = replace(spec, batch=options.batch)
     job = segment.job(spec)
     if options.verify:
         BACKENDS[options.backend].check(job.device)  # before a minute's work
@@ -151,12 +144,6 @@ def _kept(clear: bool) -> None:
         title = GraphSpec(**identity["spec"]).title()
         made_by = " ".join(f"{name} {value}" for name, value in identity["made_by"].items())
         print(f"{path.name[:12]}  {path.stat().st_size / 1e6:6.1f} MB  {title}  {made_by}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 1024x2048")
-    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class SegmentationGraph(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.network = network
-        order, self.channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
-        self.reordered = order != tuple(range(self.channels))
+        order, channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
+        self.reordered = order != tuple(range(channels))
         self.register_buffer("order", torch.tensor(order, dtype=torch.int32), persistent=False)
         self.size = size
         self.confidence = confidence

@@ -181,8 +181,8 @@ class Segmenter:
     def _check_engine_file(self, path: Path) -> None:
         identity = read_identity(path)
         job = self.job(GraphSpec(**identity["spec"]))
-        made_by = portable(identity["made_by"]["backend"]).made_by(self.device)
-        read_payload(path, job.spec.identity(job.network, made_by), carried=True)
+        backend = portable(identity["made_by"]["backend"])
+        read_payload(path, job.identity(backend), carried=True)
 
     def _engine(self, spec: GraphSpec) -> Engine:
         with self._lock:

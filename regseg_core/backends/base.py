@@ -53,6 +53,10 @@ class Job:
             "ids": list(self.card.labels.ids),
         }
 
+    def identity(self, backend: Portable) -> dict[str, object]:
+        """All that must be equal for what that backend has compiled to be used again."""
+        return self.spec.identity(self.network, backend.made_by(self.device))
+
     def graph(self, dtype: torch.dtype, wide: bool = False) -> SegmentationGraph:
         """The graph with a network of its own, of that dtype, on the CPU."""
         network = build_model(self.card, self.path)

@@ -22,7 +22,7 @@ def build(backend: Backend, job: Job) -> Compiled:
 
 def kept_or_built(backend: Portable, job: Job) -> bytes:
     """A job's payload from its engine file or the cache, else from a process that compiles it."""
-    identity = job.spec.identity(job.network, backend.made_by(job.device))
+    identity = job.identity(backend)
     if job.engine is not None:
         carried = read_identity(job.engine)
         if carried["made_by"]["backend"] == backend.name:

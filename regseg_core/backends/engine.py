@@ -13,7 +13,6 @@ from torch import Tensor
 from regseg_core.backends.base import Backend, Compiled, Job
 from regseg_core.backends.build import build
 from regseg_core.backends.staging import Staged
-from regseg_core.encodings import ENCODINGS
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -105,11 +104,7 @@ class Engine:
     def _open(self, backend: Backend) -> Compiled:
         job = self._job
         run = build(backend, job)
-        if job.device.type != "cuda":
-            return run
-        spec = job.spec
-        shape = (spec.batch, spec.height, spec.width, ENCODINGS[spec.encoding].channels)
-        return Staged(run, shape, job.device)
+        return Staged(run, job.spec.shape, job.device) if job.device.type == "cuda" else run
 
     def _note(self, failure: str) -> None:
         self._health.failures.append(failure)

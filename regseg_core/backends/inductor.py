@@ -33,9 +33,7 @@ class Inductor:
                 planes: tuple[Tensor, ...] = compiled(frames)
                 return planes
 
-        spec = job.spec
-        shape = (spec.batch, spec.height, spec.width, graph.channels)
         # Each size is a compilation of the same code, of which PyTorch allows 8 by default.
         with COMPILING, torch._dynamo.config.patch(recompile_limit=_MOST_GRAPHS):
-            run(torch.zeros(shape, dtype=torch.uint8, device=job.device))
+            run(torch.zeros(job.spec.shape, dtype=torch.uint8, device=job.device))
         return run

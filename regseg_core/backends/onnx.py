@@ -22,7 +22,7 @@ def to_onnx(job: Job) -> bytes:
     """
     spec = job.spec
     graph = job.graph(PRECISIONS[spec.precision])
-    frames = torch.zeros((spec.batch, spec.height, spec.width, graph.channels), dtype=torch.uint8)
+    frames = torch.zeros(spec.shape, dtype=torch.uint8)
     # The exporter prints, and warns of operators that it could have exported too.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

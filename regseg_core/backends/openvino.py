@@ -41,10 +41,9 @@ class OpenVino:
         if job.spec.precision not in _HINTS:
             raise BackendError(f"OpenVINO computes in {' or '.join(_HINTS)} on a CPU")
         ov = _library()
-        spec, graph = job.spec, job.graph(torch.float32)
-        shape = (spec.batch, spec.height, spec.width, graph.channels)
+        frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
         with torch.no_grad():
-            exported = torch.export.export(graph, (torch.zeros(shape, dtype=torch.uint8),))
+            exported = torch.export.export(job.graph(torch.float32), (frames,))
         model = ov.convert_model(exported)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "graph.xml"

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from regseg_core.encodings import ENCODINGS
+
 #: Of `SegmentationGraph`: raised when the same weights would give other labels.
 GRAPH_VERSION = 2
 
@@ -24,6 +26,11 @@ class GraphSpec:
     confidence: bool = False
     #: Of the network: a name in `regseg_core.graph.PRECISIONS`.
     precision: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the frames: N x H x W x C."""
+        return self.batch, self.height, self.width, ENCODINGS[self.encoding].channels
 
     def title(self) -> str:
         """What a person calls it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 
 import torch
 from torch import Tensor
@@ -29,11 +28,11 @@ class Staged:
         self, compiled: Compiled, shape: tuple[int, int, int, int], device: torch.device
     ) -> None:
         self._arguments = compiled, shape, device
-        # Last in, first out: a single caller stays in one lane.
-        self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
+        # Last in, first out: a single caller stays in one lane. None is a lane still to be made.
+        self._free: queue.LifoQueue[Lane | None] = queue.LifoQueue()
+        for _ in range(LANES - 1):
+            self._free.put(None)
         self._free.put(Lane(*self._arguments))
-        self._to_come = LANES - 1
-        self._lock = threading.Lock()
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
         """N x H x W x C uint8 on the host -> planes on the host, the caller's own."""
@@ -52,18 +51,14 @@ class Staged:
             self._free.put(lane)
 
     def _take(self) -> Lane:
+        lane = self._free.get()
+        if lane is not None:
+            return lane
         try:
-            return self._free.get_nowait()
-        except queue.Empty:
-            pass
-        with self._lock:
-            makes, self._to_come = self._to_come > 0, max(0, self._to_come - 1)
-        if makes:
-            try:
-                return Lane(*self._arguments)
-            except RuntimeError as error:  # CUDA out of memory is one
-                _LOG.warning("frames are segmented one after the other: %s", error)
-        return self._free.get()
+            return Lane(*self._arguments)
+        except RuntimeError as error:  # CUDA out of memory is one
+            _LOG.warning("frames are segmented one after the other: %s", error)
+            return self._take()
 
 
 class Lane:

@@ -40,10 +40,8 @@ def check_fits(library: str) -> None:
 
 def exported(job: Job) -> tuple[ExportedProgram, torch.Tensor]:
     """The graph in the form that Torch-TensorRT converts whole, and frames of its shape."""
-    spec = job.spec
-    graph = job.graph(PRECISIONS[spec.precision], wide=True)
-    shape = (spec.batch, spec.height, spec.width, graph.channels)
-    frames = torch.zeros(shape, dtype=torch.uint8)
+    graph = job.graph(PRECISIONS[job.spec.precision], wide=True)
+    frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(graph, (frames,)), frames
 

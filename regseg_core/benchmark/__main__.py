@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regseg_core.benchmark import gpu
-from regseg_core.cli import command_parser, errors_in_one_line
+from regseg_core.cli import command_parser, errors_in_one_line, size
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     loading.add_argument("--out", type=Path, help="folder for loader.json and loader.png")
     speed = what.add_parser("gpu", help="speed of every backend, against the roofline")
     speed.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    speed.add_argument("--sizes", help="such as '512x1024 720x960'")
+    speed.add_argument("--sizes", type=_sizes, help="such as '512x1024 720x960'")
     speed.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
     speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
     options = parser.parse_args(arguments)
@@ -29,6 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
             loader.run(options.rounds, options.workers, options.out)
         else:
             gpu.run(options.device, options.out, options.sizes, options.seconds)
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    return [size(part) for part in text.split()]
 
 
 if __name__ == "__main__":

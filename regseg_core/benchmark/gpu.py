@@ -25,7 +25,7 @@ from regseg_core.backends.choose import BACKENDS
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.staging import Staged
-from regseg_core.benchmark.roofline import costs, measure_device, roof
+from regseg_core.benchmark.roofline import costs, measure_device, roof, wait_for
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.device import choose_device, device_title
 from regseg_core.files import write_bytes
@@ -68,13 +68,15 @@ class Row:
     agreement: float
 
 
-def run(device_name: str, out: Path | None, sizes: str | None, seconds: float) -> list[Row]:
+def run(
+    device_name: str, out: Path | None, sizes: Sequence[tuple[int, int]] | None, seconds: float
+) -> list[Row]:
     """Measures all variants, prints the table, and writes JSON and plots into `out/<device>/`.
 
-    `sizes`: such as `512x1024 720x960`, None for `SIZES`; `seconds`: of each measurement.
+    `sizes`: heights and widths, None for `SIZES`; `seconds`: of each measurement.
     """
     device = choose_device(device_name)
-    chosen = SIZES if sizes is None else tuple(map(_size, sizes.split()))
+    chosen = SIZES if sizes is None else sizes
     if device.type == "cuda":
         torch.cuda.set_device(device)
     limits = measure_device(device)
@@ -214,8 +216,7 @@ def _times(work: Callable[[], object], device: torch.device, seconds: float) -> 
 
 def _waited(work: Callable[[], object], device: torch.device) -> None:
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait_for(device)
 
 
 def _at_once(work: Callable[[], object], seconds: float, callers: int = 2) -> float:
@@ -265,8 +266,3 @@ def _line(row: Row, rows: list[Row]) -> str:
         f"  roof {row.roof:7.3f} ms, {ratios['times_the_roof']:5.1f} times it"
         f"  agrees {100 * row.agreement:.2f} %"
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return int(height), int(width)

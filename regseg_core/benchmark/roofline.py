@@ -47,20 +47,21 @@ def measure_device(device: torch.device) -> Device:
 
 def seconds_of(run: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
     """The least of some repeats, each waited for."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
     run()
     least = float("inf")
     for _ in range(repeats):
-        wait()
+        wait_for(device)
         started = time.perf_counter()
         run()
-        wait()
+        wait_for(device)
         least = min(least, time.perf_counter() - started)
     return least
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def costs(network: RegSeg, batch: int, height: int, width: int) -> list[Cost]:

@@ -70,11 +70,8 @@ def train(
     L.seed_everything(config.seed, workers=True, verbose=False)
     module = SegmentationData(data, config, out)
     checkpoint, weights = out / "last.ckpt", out / "weights.safetensors"
-    if resume and not checkpoint.exists() and (out / "config.yaml").exists():
-        _say("no epoch had ended: from the beginning")
-        resume = False
     if resume:
-        _check_resumable(out, {"data": data, **asdict(config)}, module.labels)
+        resume = _can_resume(out, {"data": data, **asdict(config)}, module.labels)
     elif checkpoint.exists():
         raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
     task = SegmentationTask(config, module.labels, module.steps * config.epochs)
@@ -96,9 +93,9 @@ def train(
     if trainer.is_global_zero:
         seconds = time.monotonic() - started
         _save(config, module, out, best, {"command": command, "seconds": seconds})
-        segment = Segmenter(weights, backend="eager")
-        write_report(out, segment, data, config.dataset.val)
     trainer.strategy.barrier()
+    if trainer.is_global_zero:  # the others need not wait for pictures
+        write_report(out, Segmenter(weights, backend="eager"), data, config.dataset.val)
     return weights
 
 
@@ -236,9 +233,13 @@ def _without_traceback(message: str) -> str:
     return message.strip().splitlines()[-1].partition(": ")[2]
 
 
-def _check_resumable(out: Path, config: dict[str, Any], labels: LabelSet) -> None:
+def _can_resume(out: Path, config: dict[str, Any], labels: LabelSet) -> bool:
+    """False for a run whose first epoch had not ended. Raises where there is none, or another."""
     checkpoint = out / "last.ckpt"
     if not checkpoint.exists():
+        if (out / "config.yaml").exists():
+            _say("no epoch had ended: from the beginning")
+            return False
         raise FileNotFoundError(f"there is no {checkpoint} to resume from")
     saved = read_tensors(checkpoint)
     was = _flat(read_config(out))
@@ -260,6 +261,7 @@ def _check_resumable(out: Path, config: dict[str, Any], labels: LabelSet) -> Non
         raise ValueError(
             f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs"
         )
+    return True
 
 
 @rank_zero_only
