@@ -1,12 +1,16 @@
 """Real-time semantic segmentation with RegSeg, as a plain Python library."""
 
+from regseg_core.errors import RegSegError
+from regseg_core.frame import Frame
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model, model_names
 from regseg_core.segmenter import Segmentation, Segmenter
 from regseg_core.weights import load_weights
 
 __all__ = [
+    "Frame",
     "LabelSet",
+    "RegSegError",
     "Segmentation",
     "Segmenter",
     "create_model",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from regseg_core import zoo
 from regseg_core.backends.base import BackendError
 from regseg_core.backends.choose import BACKENDS
-from regseg_core.graph import PRECISIONS
+from regseg_core.precision import PRECISIONS
 from regseg_core.segmenter import Segmenter
 
 

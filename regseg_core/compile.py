@@ -7,31 +7,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from regseg_core.backends.base import Job
-from regseg_core.backends.build import build
-from regseg_core.backends.cache import (
-    EngineCache,
-    EngineError,
-    default_folder,
-    pack,
-    read_identity,
-    unpack,
-)
+from regseg_core.backends.cache import EngineCache, default_folder
 from regseg_core.backends.choose import BACKENDS, portable
+from regseg_core.backends.engine_file import EngineError, pack, read_identity, spec_of, unpack
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.store import EngineStore
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line, size
+from regseg_core.device import choose_device
 from regseg_core.encodings import ENCODINGS
+from regseg_core.errors import ArgumentError
 from regseg_core.files import write_bytes
-from regseg_core.graph import PRECISIONS
-from regseg_core.segmenter import Segmenter
+from regseg_core.precision import PRECISIONS
 from regseg_core.training.verify import compare
-
-_PRECISIONS = {"fp16": "float16", "fp32": "float32", "bf16": "bfloat16"}
+from regseg_core.weights import find_weights
 
 
 def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
@@ -55,8 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--confidence", action="store_true", help="also the label's probability")
     parser.add_argument(
         "--precision",
-        default="fp16",
-        choices=[*_PRECISIONS, *PRECISIONS],
+        default="float16",
+        choices=PRECISIONS,
         help="of the network's weights and activations",
     )
     parser.add_argument("--backend", default="tensorrt", choices=BACKENDS, help="what compiles")
@@ -76,22 +69,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _compile(options: argparse.Namespace) -> None:
     if options.size is None or not (options.out or options.verify):
-        raise ValueError("give --size HEIGHTxWIDTH, and -o FILE or --verify DATA")
+        raise ArgumentError("give --size HEIGHTxWIDTH, and -o FILE or --verify DATA")
     if options.gpu and not options.out:
-        raise ValueError("--gpu is of a file: give -o FILE")
-    segment = Segmenter(
-        options.weights,
-        size=options.network_size,
-        precision=_PRECISIONS.get(options.precision, options.precision),
-        model=options.model,
-        labels=options.labels,
-        backend="eager",
-        cache=None,
-    )
+        raise ArgumentError("--gpu is of a file: give -o FILE")
     height, width = options.size
-    spec = segment.spec(height, width, options.encoding, options.confidence)
-    spec = replace(spec, batch=options.batch)
-    job = segment.job(spec)
+    spec = GraphSpec(
+        options.encoding,
+        height,
+        width,
+        options.batch,
+        options.network_size,
+        options.confidence,
+        options.precision,
+    )
+    card, path = find_weights(options.weights, options.model, options.labels)
+    job = Job(card, path, spec, choose_device("auto"))
     if options.verify:
         BACKENDS[options.backend].check(job.device)  # before a minute's work
     started = time.monotonic()
@@ -99,7 +91,7 @@ def _compile(options: argparse.Namespace) -> None:
         if options.out:
             data = compile_graph(job, options.backend, tuple(options.gpu))
         else:
-            compiled = build(BACKENDS[options.backend], job)
+            compiled = EngineStore().open(BACKENDS[options.backend], job)
     print(f"compiled in {time.monotonic() - started:.1f} s")
     if options.verify:
         if options.out:
@@ -141,7 +133,7 @@ def _kept(clear: bool) -> None:
         except EngineError as error:
             print(error)
             continue
-        title = GraphSpec(**identity["spec"]).title()
+        title = spec_of(identity).title()
         made_by = " ".join(f"{name} {value}" for name, value in identity["made_by"].items())
         print(f"{path.name[:12]}  {path.stat().st_size / 1e6:6.1f} MB  {title}  {made_by}")
 

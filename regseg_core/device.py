@@ -10,20 +10,22 @@ from pathlib import Path
 
 import torch
 
+from regseg_core.errors import ArgumentError
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` is the GPU where PyTorch has one, else the CPU; other names are PyTorch's own.
 
-    Raises ValueError for a name that PyTorch does not know or a GPU that is not there.
+    Raises ArgumentError for a name that PyTorch does not know or a GPU that is not there.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
+        raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
+        raise ArgumentError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
     if device.type == "cuda" and device.index is None:
         # Other threads and processes have a current GPU of their own.
         return torch.device("cuda", torch.cuda.current_device())
@@ -67,8 +69,13 @@ def keep_freed_memory() -> None:
 
 
 def release_memory() -> None:
-    """Gives back what freed tensors leave: PyTorch's GPU cache, and the C library's heap."""
+    """Frees what only cycles keep alive, and gives back what freed tensors leave."""
     gc.collect()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Gives back what freed tensors leave: PyTorch's GPU cache, and the C library's heap."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""From camera bytes to labels in one graph: the one thing that runs, and later gets compiled."""
+"""From camera bytes to labels in one graph: the one thing that runs, and gets compiled."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg_core.encodings import ENCODINGS
-from regseg_core.model import IMAGENET_MEAN, IMAGENET_STD, MIN_SIZE, RegSeg
-
-#: What the network can compute in.
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+from regseg_core.model import Normalization, SegmentationNetwork
 
 
 class Normalize(nn.Module):
-    """N x 3 x H x W RGB of 0..255, any dtype -> float32, ImageNet-normalised."""
+    """N x 3 x H x W RGB of 0..255, any dtype -> float32, normalised as a network wants it."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, normalization: Normalization) -> None:
         super().__init__()
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+        for name, values in (("mean", normalization.mean), ("std", normalization.std)):
             scaled = torch.tensor(values).mul(255).reshape(1, 3, 1, 1)
             self.register_buffer(name, scaled, persistent=False)
 
@@ -34,21 +27,20 @@ class Normalize(nn.Module):
 
 
 class SegmentationGraph(nn.Module):
-    """Normalise -> resize -> network -> upsample -> most probable class.
+    """Decode -> normalise -> resize -> network -> upsample -> most probable class.
 
     `network` runs in the dtype of its parameters. `ids` are the label ids of its outputs, in order.
-    `size` is the height and width that the network sees, None the frame's own; never below
-    `MIN_SIZE`. With `wide` its planes are int32 instead of uint8, and it has no operator that
+    `size` is the height and width that the network sees, None the frame's own; never below its
+    `min_size`. With `wide` the planes are int32 instead of uint8, and no operator is left that
     Torch-TensorRT cannot convert. Every choice is made here, so that `torch.export` sees one
     straight line.
     """
 
     ids: Tensor
-    order: Tensor
 
     def __init__(
         self,
-        network: RegSeg,
+        network: SegmentationNetwork,
         ids: tuple[int, ...],
         encoding: str,
         size: tuple[int, int] | None = None,
@@ -56,11 +48,9 @@ class SegmentationGraph(nn.Module):
         wide: bool = False,
     ) -> None:
         super().__init__()
-        self.normalize = Normalize()
+        self.decode = ENCODINGS[encoding].decoder()
+        self.normalize = Normalize(network.normalization)
         self.network = network
-        order, channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
-        self.reordered = order != tuple(range(channels))
-        self.register_buffer("order", torch.tensor(order, dtype=torch.int32), persistent=False)
         self.size = size
         self.confidence = confidence
         self.wide = wide
@@ -69,19 +59,18 @@ class SegmentationGraph(nn.Module):
         self.register_buffer("ids", torch.tensor(ids, dtype=torch.int32), persistent=False)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """N x H x W x C uint8 in the graph's encoding -> labels, N x H x W uint8.
+        """Uint8 frames, N x the encoding's shape -> labels, N x H x W uint8.
 
         With `confidence` also 255 x the softmax probability of that label, N x H x W uint8.
         """
-        height, width = frames.shape[1:3]
-        # The cast comes first: TensorRT does nothing else with bytes.
-        pixels = frames.float().permute(0, 3, 1, 2)
-        images = self.normalize(pixels.index_select(1, self.order) if self.reordered else pixels)
+        images = self.normalize(self.decode(frames))
+        height, width = images.shape[2:]
+        least = self.network.min_size
         wanted = self.size or (height, width)
-        wanted = (max(MIN_SIZE, wanted[0]), max(MIN_SIZE, wanted[1]))
+        wanted = (max(least, wanted[0]), max(least, wanted[1]))
         if wanted != (height, width):
             images = F.interpolate(images, size=wanted, mode="bilinear", align_corners=False)
-        images = images.to(self.network.stem.conv.weight.dtype)
+        images = images.to(self.network.dtype)
         low = self.network.forward_low(images.contiguous(memory_format=torch.channels_last))
         if low.dtype == torch.bfloat16:
             low = low.float()  # it ties too often, and on a CPU it is slower here

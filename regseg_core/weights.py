@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from regseg_core import zoo
+from regseg_core.errors import RegSegError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelSet
-from regseg_core.model import IMAGENET_MEAN, IMAGENET_STD, RegSeg, create_model
+from regseg_core.model import Normalization, SegmentationNetwork, create_model, fold_norms
+from regseg_core.model.contract import IMAGENET
 
 #: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel.
 _PREFIXES = ("network.", "module.")
 
-_CLASSIFIER = ("decoder.classifier.weight", "decoder.classifier.bias")
 
-
-class WeightsError(ValueError):
+class WeightsError(RegSegError, ValueError):
     """Weights that cannot be used, with every reason found."""
 
 
@@ -35,13 +36,15 @@ class ModelCard:
     labels: LabelSet
     #: Free entries for people: training command and data, scores, licence.
     about: dict[str, Any] = field(default_factory=dict)
+    #: What the network's input was normalised with while it was trained.
+    normalization: Normalization = IMAGENET
 
     def to_json(self) -> str:
         return json.dumps(
             {
                 "architecture": self.architecture,
                 "labels": self.labels.to_dict(),
-                "normalization": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "order": "rgb"},
+                "normalization": self.normalization.to_dict(),
                 **self.about,
             },
             indent=1,
@@ -49,25 +52,30 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Raises WeightsError for text that is no card, or one of another normalisation."""
+        """Raises WeightsError for text that is no card, or of weights for another channel order."""
         try:
             data = json.loads(text)
-            normalization = data.pop("normalization")
+            given = data.pop("normalization")
             architecture, labels = str(data.pop("architecture")), data.pop("labels")
-            card = cls(architecture, LabelSet.from_dict(labels), data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(f"not a model card: {error!r}") from error
-        theirs = (normalization.get("mean"), normalization.get("std"), normalization.get("order"))
-        if theirs != (list(IMAGENET_MEAN), list(IMAGENET_STD), "rgb"):
-            raise WeightsError(
-                f"weights for inputs normalised with {normalization}; RegSeg here normalises RGB"
-                f" with mean {IMAGENET_MEAN} and std {IMAGENET_STD}"
+            mean, std = (tuple(map(float, given[key])) for key in ("mean", "std"))
+            if given["order"] != "rgb" or len(mean) != 3 or len(std) != 3:
+                raise WeightsError(f"weights for inputs normalised with {given}; here they are RGB")
+            return cls(
+                architecture,
+                LabelSet.from_dict(labels),
+                data,
+                Normalization(mean, std),
             )
-        return card
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"not a model card: {error!r}") from error
 
 
 def load_weights(
-    model: nn.Module, source: str | Path | Mapping[str, Tensor], strict_classes: bool = True
+    model: SegmentationNetwork,
+    source: str | Path | Mapping[str, Tensor],
+    strict_classes: bool = True,
 ) -> list[str]:
     """Copies weights into `model`, converted to its dtypes; returns the names left fresh.
 
@@ -82,12 +90,12 @@ def load_weights(
     given = _unwrap(source if isinstance(source, Mapping) else read_tensors(source))
     origin = "the given mapping" if isinstance(source, Mapping) else str(source)
     wanted = model.state_dict()
-    # The counter only matters to BatchNorm without momentum, which RegSeg does not have.
+    # The counter only matters to BatchNorm without momentum, which no network has.
     missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
     unexpected = [n for n in given if n not in wanted]
     both = [n for n in wanted if n in given]
     misshapen = [n for n in both if given[n].shape != wanted[n].shape]
-    fresh = [] if strict_classes else [n for n in misshapen if n in _CLASSIFIER]
+    fresh = [] if strict_classes else [n for n in misshapen if n in model.classifier_names]
     misshapen = [n for n in misshapen if n not in fresh]
     infinite = [n for n in both if not torch.isfinite(given[n]).all()]
 
@@ -104,7 +112,7 @@ def load_weights(
     ]
     if problems:
         hint = ""
-        if misshapen and set(misshapen) <= set(_CLASSIFIER):
+        if misshapen and set(misshapen) <= set(model.classifier_names):
             theirs, ours = (len(tensors[misshapen[0]]) for tensors in (given, wanted))
             hint = (
                 f"; they are for {theirs} classes and the model has {ours}"
@@ -162,13 +170,15 @@ def _unwrap(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     return dict(loaded)
 
 
-def save_weights(path: str | Path, model: RegSeg, card: ModelCard) -> None:
+def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) -> None:
     """Writes safetensors with the card inside, and the card beside it as JSON.
 
-    Convolutions in float16, normalisation parameters and statistics in float32. Written beside
-    and renamed: a failed write leaves the old files whole. Raises FileError.
+    The card then has the model's normalisation. Convolutions in float16, normalisation parameters
+    and statistics in float32. Written beside and renamed: a failed write leaves the old files
+    whole. Raises FileError.
     """
     path = Path(path).with_suffix(".safetensors")
+    card = replace(card, normalization=model.normalization)
     wide = {
         f"{name}.{key}"
         for name, module in model.named_modules()
@@ -201,8 +211,44 @@ def read_card(path: str | Path) -> ModelCard | None:
     return None if text is None else ModelCard.from_json(text)
 
 
-def build_model(card: ModelCard, path: str | Path) -> RegSeg:
-    """The network of a card with the weights of a file, ready for inference."""
+def find_weights(
+    weights: str | Path, model: str | None = None, labels: LabelSet | str | Path | None = None
+) -> tuple[ModelCard, Path]:
+    """The file of weights, shipped ones by name, and their card.
+
+    `model` and `labels` (a label set, its name or YAML file) take the place of the card's; files
+    without a card, such as the published `.pth` checkpoints, need both. Raises FileNotFoundError,
+    WeightsError and LabelError.
+    """
+    path = zoo.find(weights)
+    card = read_card(path)
+    if labels is not None and not isinstance(labels, LabelSet):
+        labels = LabelSet.load(labels)
+    if card is not None:
+        return replace(
+            card, architecture=model or card.architecture, labels=labels or card.labels
+        ), path
+    if model is None or labels is None:
+        raise WeightsError(
+            f"{path} does not say which network and classes it is for (a training run's"
+            " weights.safetensors does): give model (such as regseg48) and labels (such as"
+            " cityscapes, or a YAML file)"
+        )
+    return ModelCard(model, labels, normalization=create_model(model, 1).normalization), path
+
+
+def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:
+    """The network of a card with the weights of a file, float32, ready for inference.
+
+    Its normalisation layers are folded into its convolutions. Raises WeightsError, also for weights
+    that were trained on inputs normalised in another way than the network's.
+    """
     model = create_model(card.architecture, len(card.labels))
+    if model.normalization != card.normalization:
+        raise WeightsError(
+            f"{path}: weights for inputs normalised with {card.normalization.to_dict()};"
+            f" {card.architecture} takes {model.normalization.to_dict()}"
+        )
     load_weights(model, path)
-    return model.eval()
+    fold_norms(model.eval())
+    return model

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import array
-from dataclasses import dataclass
+import math
 
 import numpy as np
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
+from regseg_core import Frame
 from regseg_core.arrays import Image as Pixels
 from regseg_core.encodings import ENCODINGS
-from regseg_core.segmenter import FrameError
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Pixels as `Segmenter` takes them, and the camera's header."""
-
-    pixels: Pixels
-    encoding: str
-    header: Header
+from regseg_core.errors import FrameError
 
 
 def to_frame(message: Image) -> Frame:
@@ -31,28 +22,28 @@ def to_frame(message: Image) -> Frame:
     """
     if message.width == 0 or message.height == 0:
         raise FrameError(f"the image is {message.width} x {message.height} pixels")
-    if len(message.data) < message.step * message.height:
+    encoding = ENCODINGS.get(message.encoding)
+    if encoding is None:
+        return Frame.of(_through_cv_bridge(message), "bgr8")
+    shape = encoding.shape(message.height, message.width)
+    pixels = _rows(message, shape[0], math.prod(shape[1:])).reshape(shape)
+    return Frame(pixels, message.encoding, message.height, message.width)
+
+
+def _rows(message: Image, rows: int, row: int) -> Pixels:
+    """So many rows of so many bytes: a view of the message's own memory, without the padding."""
+    if len(message.data) < message.step * rows:
         raise FrameError(
             f"{len(message.data)} bytes of data are fewer than step x height ="
-            f" {message.step} x {message.height}"
+            f" {message.step} x {rows}"
         )
-    if message.encoding in ENCODINGS:
-        channels = ENCODINGS[message.encoding].channels
-        pixels = _rows(message, channels).reshape(message.height, message.width, channels)
-        return Frame(pixels, message.encoding, message.header)
-    return Frame(_through_cv_bridge(message), "bgr8", message.header)
-
-
-def _rows(message: Image, pixel_bytes: int) -> Pixels:
-    """H x (W * pixel_bytes) uint8 over the message's own memory, without the rows' padding."""
-    row = message.width * pixel_bytes
     if message.step < row:
         raise FrameError(
             f"step {message.step} is shorter than a row of {message.width} {message.encoding}"
             f" pixels, {row} bytes"
         )
-    data = np.frombuffer(message.data, np.uint8, message.step * message.height)
-    return data.reshape(message.height, message.step)[:, :row]
+    data = np.frombuffer(message.data, np.uint8, message.step * rows)
+    return data.reshape(rows, message.step)[:, :row]
 
 
 def _through_cv_bridge(message: Image) -> Pixels:
@@ -67,7 +58,8 @@ def _through_cv_bridge(message: Image) -> Pixels:
     try:
         kind, channels = bridge.encoding_to_dtype_with_channels(message.encoding)
         # Some versions of cv_bridge take no notice of `step`, so the padding goes first.
-        rows = _rows(message, np.dtype(kind).itemsize * channels)
+        row = message.width * np.dtype(kind).itemsize * channels
+        rows = _rows(message, message.height, row)
         packed = Image(
             height=message.height,
             width=message.width,

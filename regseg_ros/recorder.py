@@ -22,11 +22,10 @@ from sensor_msgs.msg import Image
 
 from regseg_core.arrays import Image as Pixels
 from regseg_core.drawing import sheet, side_by_side
-from regseg_core.encodings import to_rgb
+from regseg_core.errors import FrameError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
-from regseg_core.segmenter import FrameError
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import Declared, declare, real
 from regseg_ros.process import run
@@ -161,7 +160,7 @@ class Recorder(Node):
             self.get_logger().warning(f"{title}: {error}", throttle_duration_sec=5.0)
             return
         row = self._pending.setdefault(stamp.nanoseconds, {})
-        row[title] = to_rgb(frame.pixels, frame.encoding)
+        row[title] = frame.rgb()
         if len(row) == len(TITLES):
             del self._pending[stamp.nanoseconds]
             self._rows.put(tuple(row[name] for name in TITLES))

@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 
 from regseg_core import Segmentation, Segmenter
 from regseg_core.device import keep_freed_memory, release_memory
-from regseg_core.segmenter import FrameError
+from regseg_core.errors import FrameError
 from regseg_ros import parameters
 from regseg_ros.diagnostics import FrameStatistics, diagnostic_message
 from regseg_ros.frames import to_frame
@@ -257,11 +257,11 @@ class SegmenterNode(LifecycleNode):
     def _segment_and_publish(self, message: Image, wanted: dict[str, Any]) -> None:
         assert self._segment is not None
         frame = to_frame(message)
-        result = self._segment(frame.pixels, frame.encoding, confidence="confidence" in wanted)
+        result = self._segment.segment([frame], confidence="confidence" in wanted)[0]
         for name, publisher in wanted.items():
             encoding, pixels_of = OUTPUTS[name]
             pixels = pixels_of(result, self._settings.overlay_alpha)
-            publisher.publish(image_message(pixels, encoding, frame.header))
+            publisher.publish(image_message(pixels, encoding, message.header))
 
     def _on_timer(self) -> None:
         assert self._segment is not None

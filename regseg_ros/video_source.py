@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from regseg_core.arrays import Image as Pixels
 from regseg_core.data.synthetic import STREET, SyntheticStreet
-from regseg_core.encodings import ENCODINGS, from_rgb
+from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.media import MediaError, list_images, read_image, read_video
 from regseg_ros.messages import image_message
@@ -117,7 +117,7 @@ class VideoSource(Node):
         progress = tqdm(total=total, unit="frame", desc="sending", mininterval=1)
         due = time.monotonic()
         for image in self.frames:
-            pixels = from_rgb(image, self.encoding)
+            pixels = ENCODINGS[self.encoding].from_rgb(image)
             # Waiting inside rclpy, so that a signal ends it at once.
             while (early := due - time.monotonic()) > 0 and self.context.ok():
                 rclpy.spin_once(self, timeout_sec=early)

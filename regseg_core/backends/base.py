@@ -14,20 +14,21 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.errors import RegSegError
 from regseg_core.graph import SegmentationGraph
-from regseg_core.model import RegSeg
+from regseg_core.model import SegmentationNetwork
 from regseg_core.weights import ModelCard, build_model
 
 #: Held while something is compiled or loaded in this process, or recorded as a CUDA graph: a
 #: compiler waits for the whole GPU now and then, and that spoils the recording of another thread.
 COMPILING = threading.Lock()
 
-#: N x H x W x C uint8 frames on the device -> labels and, where asked for, confidence: N x H x W
-#: uint8 each, on the device.
+#: Frames on the device, uint8 of a spec's `shape` -> labels and, where asked for, confidence: N x
+#: H x W uint8 each, on the device.
 Compiled = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class BackendError(RuntimeError):
+class BackendError(RegSegError, RuntimeError):
     """A backend that cannot work here, with the reason."""
 
 
@@ -39,10 +40,6 @@ class Job:
     path: Path
     spec: GraphSpec
     device: torch.device
-    #: Folder of compiled graphs; None: they are not kept.
-    cache: Path | None
-    #: An engine file that may have been compiled elsewhere, for the spec that it is for.
-    engine: Path | None = None
 
     @cached_property
     def network(self) -> dict[str, object]:
@@ -62,7 +59,7 @@ class Job:
         network = build_model(self.card, self.path)
         return self.graph_of(network.to(dtype, memory_format=torch.channels_last), wide)  # type: ignore[call-overload]
 
-    def graph_of(self, network: RegSeg, wide: bool = False) -> SegmentationGraph:
+    def graph_of(self, network: SegmentationNetwork, wide: bool = False) -> SegmentationGraph:
         """The graph with that network."""
         spec = self.spec
         return SegmentationGraph(

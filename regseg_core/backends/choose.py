@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from regseg_core.backends.base import Backend, BackendError, Portable
@@ -9,6 +11,7 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.inductor import Inductor
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.tensorrt import TensorRt
+from regseg_core.errors import ArgumentError
 
 _PORTABLE: dict[str, Portable] = {
     "tensorrt": TensorRt(),
@@ -34,15 +37,21 @@ def portable(name: str) -> Portable:
     return _PORTABLE[name]
 
 
-def candidates(name: str, device: torch.device) -> tuple[list[Backend], dict[str, str]]:
+def candidates(
+    name: str | Sequence[Backend], device: torch.device
+) -> tuple[list[Backend], dict[str, str]]:
     """The backends to try in turn, and why others of the device's are refused.
 
-    `name` is `auto` or one backend's, which is then the only one. Raises ValueError for an unknown
-    name, BackendError for a named one that cannot work on the device.
+    `name` is `auto`, one backend's, which is then the only one, or backends of your own. Raises
+    ArgumentError for an unknown name, BackendError for one that cannot work on the device.
     """
+    if not isinstance(name, str):
+        for backend in name:
+            backend.check(device)
+        return list(name), {}
     if name != "auto":
         if name not in BACKENDS:
-            raise ValueError(f"backend {name!r}: give auto, {', '.join(BACKENDS)}")
+            raise ArgumentError(f"backend {name!r}: give auto, {', '.join(BACKENDS)}")
         BACKENDS[name].check(device)
         return [BACKENDS[name]], {}
     usable, refused = [], {}

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends.base import Compiled, Job
-from regseg_core.graph import PRECISIONS
-from regseg_core.model import RegSeg
+from regseg_core.model import SegmentationNetwork
+from regseg_core.precision import PRECISIONS
 
 
 class Eager:
@@ -15,7 +15,7 @@ class Eager:
 
     name = "eager"
 
-    def __init__(self, network: RegSeg | None = None) -> None:
+    def __init__(self, network: SegmentationNetwork | None = None) -> None:
         self._network = network
 
     def check(self, device: torch.device) -> None:
@@ -23,7 +23,7 @@ class Eager:
 
     def build(self, job: Job) -> Compiled:
         if self._network is None:
-            graph = job.graph(PRECISIONS[job.spec.precision])
+            graph = job.graph(PRECISIONS[job.spec.precision].dtype)
         else:
             graph = job.graph_of(self._network)
         graph = graph.to(job.device)

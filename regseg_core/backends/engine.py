@@ -11,8 +11,13 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from regseg_core.backends.base import Backend, Compiled, Job
-from regseg_core.backends.build import build
+from regseg_core.backends.child import ClosedError
 from regseg_core.backends.staging import Staged
+from regseg_core.backends.store import EngineStore
+from regseg_core.device import trim_memory
+
+#: A graph is compiled once so many batches of frames have come: one picture is not worth it.
+COMPILE_AFTER = 3
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -23,6 +28,8 @@ class Health:
 
     #: What segmented the last frame.
     backend: str = ""
+    #: What runs each kind of frames: their size, encoding, batch and precision.
+    running: dict[str, str] = field(default_factory=dict)
     #: What is being compiled just now.
     building: str | None = None
     #: Backends that cannot work here, with the reason.
@@ -34,14 +41,17 @@ class Health:
 class Engine:
     """Runs one graph by the first of `backends` that works; the last one is there at once.
 
-    `build_better` compiles a better one, in this thread or beside it. One that fails while running
-    is dropped, and the frame is given to the next.
+    After `COMPILE_AFTER` batches a better one is compiled beside. One that fails while running is
+    dropped, and the frames are given to the next.
     """
 
-    def __init__(self, job: Job, backends: Sequence[Backend], health: Health) -> None:
-        self._job, self._health = job, health
-        #: Counts the frames that it is given, also by several threads.
-        self.count = itertools.count()
+    def __init__(
+        self, job: Job, backends: Sequence[Backend], health: Health, store: EngineStore
+    ) -> None:
+        self._job, self._health, self._store = job, health, store
+        self._title = job.spec.title()
+        # Counts without a lock, also for several threads.
+        self._count = itertools.count()
         *self._untried, self._last_resort = backends
         self._last: Compiled | None = None
         self._better: tuple[str, Compiled] | None = None
@@ -55,22 +65,22 @@ class Engine:
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
         """What Compiled does, from and to the host's memory. Raises what the last resort raises."""
-        better = self._better
-        if better is None:
-            self._health.backend = self._last_resort.name
-            return self._open_last_resort()(frames)
-        name, run = better
-        self._health.backend = name
-        try:
-            return run(frames)
-        except Exception as error:
-            with self._dropping:
-                if self._better is better:  # else another thread's frame has failed before
-                    title = self._job.spec.title()
-                    self._note(f"{name} failed on {title} and is dropped: {error}")
-                    self._better = None
-                    self.build_better(wait=False)
-        return self(frames)
+        if next(self._count) == COMPILE_AFTER:
+            self.build_better(wait=False)
+        while (better := self._better) is not None:
+            name, run = better
+            try:
+                planes = run(frames)
+            except Exception as error:
+                self._drop(better, error)
+                continue
+            self._note_running(name)
+            if self._last is not None:
+                self._free_last_resort()
+            return planes
+        run = self._open_last_resort()
+        self._note_running(self._last_resort.name)
+        return run(frames)
 
     def build_better(self, wait: bool) -> None:
         """Compiles the best backend that has not failed yet, and goes over to it."""
@@ -79,21 +89,34 @@ class Engine:
         elif self._untried:
             threading.Thread(target=self._build, name="compiling", daemon=True).start()
 
+    def forget(self) -> None:
+        """Takes this graph out of what runs."""
+        self._health.running.pop(self._title, None)
+
     def _build(self) -> None:
         with self._building:
             while self._untried and self._better is None:
                 backend = self._untried.pop(0)
-                title = f"{backend.name} for {self._job.spec.title()}"
+                title = f"{backend.name} for {self._title}"
                 self._health.building = title
                 try:
                     self._better = backend.name, self._open(backend)
+                except ClosedError:
+                    return
                 except Exception as error:
-                    self._note(f"{title} could not be compiled: {error}")
+                    self._note_failure(f"{title} could not be compiled: {error}")
                     continue
                 finally:
                     self._health.building = None
                 _LOG.info("now running %s instead of %s", title, self._last_resort.name)
                 return
+
+    def _drop(self, failed: tuple[str, Compiled], error: Exception) -> None:
+        with self._dropping:
+            if self._better is failed:  # else another thread's frames have failed before
+                self._note_failure(f"{failed[0]} failed on {self._title} and is dropped: {error}")
+                self._better = None
+                self.build_better(wait=False)
 
     def _open_last_resort(self) -> Compiled:
         with self._opening:
@@ -101,11 +124,19 @@ class Engine:
                 self._last = self._open(self._last_resort)
             return self._last
 
+    def _free_last_resort(self) -> None:
+        """A better backend delivers: what PyTorch has allocated is given back, not in a frame."""
+        self._last = None
+        threading.Thread(target=trim_memory, name="freeing", daemon=True).start()
+
     def _open(self, backend: Backend) -> Compiled:
         job = self._job
-        run = build(backend, job)
+        run = self._store.open(backend, job)
         return Staged(run, job.spec.shape, job.device) if job.device.type == "cuda" else run
 
-    def _note(self, failure: str) -> None:
+    def _note_running(self, name: str) -> None:
+        self._health.backend = self._health.running[self._title] = name
+
+    def _note_failure(self, failure: str) -> None:
         self._health.failures.append(failure)
         _LOG.warning("%s", failure)

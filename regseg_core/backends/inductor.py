@@ -10,7 +10,7 @@ import torch._dynamo
 from torch import Tensor
 
 from regseg_core.backends.base import COMPILING, BackendError, Compiled, Job
-from regseg_core.graph import PRECISIONS
+from regseg_core.precision import PRECISIONS
 
 _MOST_GRAPHS = 256
 
@@ -23,7 +23,7 @@ class Inductor:
             raise BackendError("torch.compile needs a C++ compiler: sudo apt install g++")
 
     def build(self, job: Job) -> Compiled:
-        graph = job.graph(PRECISIONS[job.spec.precision]).to(job.device)
+        graph = job.graph(PRECISIONS[job.spec.precision].dtype).to(job.device)
         # Frozen weights are constants, into which normalisation is folded.
         options: dict[str, Any] = {"freezing": True}
         compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=options)

@@ -10,7 +10,7 @@ import warnings
 import torch
 
 from regseg_core.backends.base import BackendError, Job
-from regseg_core.graph import PRECISIONS
+from regseg_core.precision import PRECISIONS
 
 INPUT, OUTPUTS = "frames", ("labels", "confidence")
 
@@ -21,7 +21,7 @@ def to_onnx(job: Job) -> bytes:
     Raises BackendError where the exporter's libraries are missing.
     """
     spec = job.spec
-    graph = job.graph(PRECISIONS[spec.precision])
+    graph = job.graph(PRECISIONS[spec.precision].dtype)
     frames = torch.zeros(spec.shape, dtype=torch.uint8)
     # The exporter prints, and warns of operators that it could have exported too.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

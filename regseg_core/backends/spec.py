@@ -6,16 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from regseg_core.encodings import ENCODINGS
+from regseg_core.errors import ArgumentError
 
 #: Of `SegmentationGraph`: raised when the same weights would give other labels.
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """Everything about a graph that its compiled form is fixed to."""
+    """Everything about a graph that its compiled form is fixed to.
+
+    Raises ArgumentError for an unknown encoding, and for sizes and batches below 1.
+    """
 
     encoding: str
     height: int
@@ -24,19 +29,40 @@ class GraphSpec:
     #: Height and width that the network sees; None: the frame's own.
     size: tuple[int, int] | None = None
     confidence: bool = False
-    #: Of the network: a name in `regseg_core.graph.PRECISIONS`.
+    #: Of the network: a name in `regseg_core.precision.PRECISIONS`.
     precision: str = "float32"
 
+    def __post_init__(self) -> None:
+        if self.encoding not in ENCODINGS:
+            raise ArgumentError(f"encoding {self.encoding!r}: give one of {', '.join(ENCODINGS)}")
+        if self.batch < 1:
+            raise ArgumentError(f"a batch has at least 1 frame, not {self.batch}")
+        for what, size in (("a frame", (self.height, self.width)), ("the network", self.size)):
+            if size is not None and min(size) < 1:
+                raise ArgumentError(f"{what} has at least 1 x 1 pixels, not {size[0]} x {size[1]}")
+
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the frames: N x H x W x C."""
-        return self.batch, self.height, self.width, ENCODINGS[self.encoding].channels
+    def shape(self) -> tuple[int, ...]:
+        """Of the frames: how many, then the shape of one in its encoding."""
+        return self.batch, *ENCODINGS[self.encoding].shape(self.height, self.width)
 
     def title(self) -> str:
         """What a person calls it."""
         batch = f"{self.batch} x " if self.batch > 1 else ""
         seen = f" seen at {self.size[0]} x {self.size[1]}" if self.size else ""
-        return f"{batch}{self.height} x {self.width} {self.encoding}{seen}, {self.precision}"
+        confidence = ", with confidence" if self.confidence else ""
+        frame = f"{self.height} x {self.width} {self.encoding}"
+        return f"{batch}{frame}{seen}, {self.precision}{confidence}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "size": self.size and list(self.size)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> GraphSpec:
+        """What `to_dict` gave. Raises TypeError for other entries, ArgumentError for bad values."""
+        size = data.get("size")
+        return cls(**{**data, "size": None if size is None else (int(size[0]), int(size[1]))})
 
     def identity(
         self, network: Mapping[str, object], made_by: Mapping[str, str]
@@ -49,7 +75,7 @@ class GraphSpec:
         return {
             "graph_version": GRAPH_VERSION,
             "network": dict(network),
-            "spec": json.loads(json.dumps(asdict(self))),
+            "spec": self.to_dict(),
             "made_by": dict(sorted(made_by.items())),
         }
 

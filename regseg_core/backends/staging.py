@@ -24,9 +24,7 @@ class Staged:
     needs the memory of one.
     """
 
-    def __init__(
-        self, compiled: Compiled, shape: tuple[int, int, int, int], device: torch.device
-    ) -> None:
+    def __init__(self, compiled: Compiled, shape: tuple[int, ...], device: torch.device) -> None:
         self._arguments = compiled, shape, device
         # Last in, first out: a single caller stays in one lane. None is a lane still to be made.
         self._free: queue.LifoQueue[Lane | None] = queue.LifoQueue()
@@ -35,7 +33,7 @@ class Staged:
         self._free.put(Lane(*self._arguments))
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """N x H x W x C uint8 on the host -> planes on the host, the caller's own."""
+        """Uint8 frames of that shape on the host -> planes on the host, the caller's own."""
         lane = self._take()
         try:
             return lane(frames)
@@ -69,9 +67,7 @@ class Lane:
     it cannot be recorded; until then its kernels are started one by one.
     """
 
-    def __init__(
-        self, compiled: Compiled, shape: tuple[int, int, int, int], device: torch.device
-    ) -> None:
+    def __init__(self, compiled: Compiled, shape: tuple[int, ...], device: torch.device) -> None:
         self._compiled = compiled
         self._recorded: torch.cuda.CUDAGraph | None = None
         self._may_record = True

@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 
 from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.onnx import INPUT, OUTPUTS
-from regseg_core.graph import PRECISIONS
+from regseg_core.precision import PRECISIONS
 
 #: Torch-TensorRT for each TensorRT: the name of its package.
 PACKAGES = {"tensorrt_rtx": "torch-tensorrt-rtx", "tensorrt": "torch-tensorrt"}
@@ -40,7 +40,7 @@ def check_fits(library: str) -> None:
 
 def exported(job: Job) -> tuple[ExportedProgram, torch.Tensor]:
     """The graph in the form that Torch-TensorRT converts whole, and frames of its shape."""
-    graph = job.graph(PRECISIONS[job.spec.precision], wide=True)
+    graph = job.graph(PRECISIONS[job.spec.precision].dtype, wide=True)
     frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(graph, (frames,)), frames

@@ -18,20 +18,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from regseg_core import zoo
 from regseg_core.backends.base import Compiled, Job
-from regseg_core.backends.build import build
 from regseg_core.backends.choose import BACKENDS
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.staging import Staged
+from regseg_core.backends.store import EngineStore
 from regseg_core.benchmark.roofline import costs, measure_device, roof, wait_for
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.device import choose_device, device_title
 from regseg_core.files import write_bytes
-from regseg_core.graph import SegmentationGraph
-from regseg_core.model import create_model
-from regseg_core.weights import read_card
+from regseg_core.graph import Normalize
+from regseg_core.model import SegmentationNetwork, create_model
+from regseg_core.weights import find_weights, load_weights
 
 SIZES = ((512, 1024), (720, 960), (1024, 2048))
 BATCHES = (1, 4)
@@ -149,33 +148,36 @@ def _variants(
 ) -> Iterator[tuple[str, Compiled, bool]]:
     """Name, what to call, and whether it runs as ours do: recorded and staged."""
 
+    card, path = find_weights("regseg48-camvid")
+
     def job(precision: str) -> Job:
-        path = zoo.find("regseg48-camvid")
-        card = read_card(path)
-        assert card is not None
         spec = GraphSpec("bgr8", *size, batch=batch, precision=precision)
-        return Job(card, path, spec, device, None)
+        return Job(card, path, spec, device)
 
     half = "float16" if device.type == "cuda" else "bfloat16"
-    published = job("float32").graph(torch.float32).to(device)
-    published.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    # As it was trained: its normalisation layers are still there.
+    published = create_model(card.architecture, len(card.labels))
+    load_weights(published, path)
+    published.eval().to(device)
     yield BASELINE, _plain(published, None), False
     yield AUTOCAST, _plain(published, getattr(torch, half)), False
     yield f"eager channels-last {half}", Eager().build(job(half)), True
     for name in ("inductor", "tensorrt" if device.type == "cuda" else "openvino"):
         try:
             BACKENDS[name].check(device)
-            yield f"{name} {half}", build(BACKENDS[name], job(half)), True
+            yield f"{name} {half}", EngineStore().open(BACKENDS[name], job(half)), True
         except Exception as error:
             print(f"{name} is left out: {error}")
 
 
-def _plain(graph: SegmentationGraph, autocast: torch.dtype | None) -> Compiled:
+def _plain(network: SegmentationNetwork, autocast: torch.dtype | None) -> Compiled:
+    normalize = Normalize(network.normalization).to(next(network.parameters()).device)
+
     def compiled(frames: Tensor) -> tuple[Tensor, ...]:
         enabled = autocast is not None
         with torch.inference_mode(), torch.autocast(frames.device.type, autocast, enabled=enabled):
-            images = graph.normalize(frames.flip(3).permute(0, 3, 1, 2)).contiguous()
-            return (graph.network(images).argmax(1).to(torch.uint8),)
+            images = normalize(frames.flip(3).permute(0, 3, 1, 2)).contiguous()
+            return (network(images).argmax(1).to(torch.uint8),)
 
     return compiled
 
@@ -186,8 +188,7 @@ def _works(
     """The graph on frames that are on the device, and from and to the host's memory."""
     there = frames.to(device)
     if device.type == "cuda" and ours:
-        count, height, width, channels = frames.shape
-        staged = Staged(compiled, (count, height, width, channels), device)
+        staged = Staged(compiled, tuple(frames.shape), device)
         return staged.replay, lambda: staged(frames)
     # As published code does it: from ordinary memory, and back.
     return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu()

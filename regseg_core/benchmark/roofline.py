@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regseg_core.model import RegSeg
+from regseg_core.model import SegmentationNetwork
 
 _BYTES = 2  # of a half-precision number
 
@@ -64,7 +64,7 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def costs(network: RegSeg, batch: int, height: int, width: int) -> list[Cost]:
+def costs(network: SegmentationNetwork, batch: int, height: int, width: int) -> list[Cost]:
     """Of each convolution, its normalisation and activation counted as part of it.
 
     Shapes alone are computed, on PyTorch's meta device.

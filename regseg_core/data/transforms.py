@@ -15,12 +15,12 @@ import numpy as np
 from regseg_core.arrays import Image
 from regseg_core.data import operations
 from regseg_core.labels import IGNORE_INDEX
-from regseg_core.model import IMAGENET_MEAN
+from regseg_core.model.contract import IMAGENET
 
 Rng = np.random.Generator
 
 #: Padding that the normalisation turns into zeros.
-MEAN_COLOR = tuple(int(255 * m) for m in IMAGENET_MEAN)
+MEAN_COLOR = tuple(int(255 * m) for m in IMAGENET.mean)
 
 
 @dataclass(frozen=True)

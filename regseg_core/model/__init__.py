@@ -1,6 +1,13 @@
-"""The network and its variants."""
+"""What a network is, and every one there is."""
 
-from regseg_core.model.network import IMAGENET_MEAN, IMAGENET_STD, MIN_SIZE, RegSeg
-from regseg_core.model.variants import create_model, model_names
+from regseg_core.model.contract import Normalization, SegmentationNetwork
+from regseg_core.model.folding import fold_norms
+from regseg_core.model.registry import create_model, model_names
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MIN_SIZE", "RegSeg", "create_model", "model_names"]
+__all__ = [
+    "Normalization",
+    "SegmentationNetwork",
+    "create_model",
+    "fold_norms",
+    "model_names",
+]

@@ -1,8 +1,9 @@
-"""Every network there is, as tables (paper, tables 3 to 6; names of the published code)."""
+"""RegSeg's variants, as tables (paper, tables 3 to 6; names of the published code)."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable
+from functools import partial
 
 from regseg_core.model.backbone import BackboneSpec, BlockSpec
 from regseg_core.model.decoder import DecoderSpec, EighthDecoderSpec, QuarterDecoderSpec
@@ -81,29 +82,9 @@ DECODERS: dict[str, DecoderSpec] = {
     "decoder4": EighthDecoderSpec(head16=128, head8=32, merge="concatenate", refine="conv3x3"),
 }
 
-#: Our names for the two networks that the paper recommends.
-RECOMMENDED = {"regseg48": "exp48_decoder26", "regseg53": "exp53_decoder29"}
-
-
-def model_names() -> list[str]:
-    """Every name that `create_model` takes, the recommended ones first."""
-    published = [f"{backbone}_{decoder}" for backbone in BACKBONES for decoder in DECODERS]
-    return [*RECOMMENDED, *published]
-
-
-def create_model(name: str, num_classes: int) -> RegSeg:
-    """The network of that name with fresh weights, in training mode.
-
-    Raises ValueError, with the names there are, for an unknown name, and for fewer than 1 class.
-    """
-    if name not in model_names():
-        close = difflib.get_close_matches(name, model_names(), n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(
-            f"no model is named {name!r}{hint}; there are: {', '.join(RECOMMENDED)},"
-            f" and <backbone>_<decoder> of {', '.join(BACKBONES)} and {', '.join(DECODERS)}"
-        )
-    if num_classes < 1:
-        raise ValueError(f"a model needs at least 1 class, not {num_classes}")
-    backbone, decoder = RECOMMENDED.get(name, name).split("_")
-    return RegSeg(BACKBONES[backbone], DECODERS[decoder], num_classes)
+#: By their published names, <backbone>_<decoder>: number of classes -> network.
+VARIANTS: dict[str, Callable[[int], RegSeg]] = {
+    f"{backbone}_{decoder}": partial(RegSeg, BACKBONES[backbone], DECODERS[decoder])
+    for backbone in BACKBONES
+    for decoder in DECODERS
+}

@@ -17,7 +17,7 @@ from regseg_core.arrays import Image
 from regseg_core.data.labelled import DataError, Titled
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
-from regseg_core.graph import PRECISIONS, Normalize
+from regseg_core.graph import Normalize
 from regseg_core.labels import CAMVID, LabelSet
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.metrics import ConfusionMatrix
@@ -64,7 +64,7 @@ class AveragedViews:
         if not scales or min(scales) <= 0:
             raise ValueError(f"scales must be greater than 0, not {list(scales)}")
         self.segment, self.scales, self.flip = segment, scales, flip
-        self._normalize = Normalize().to(segment.device)
+        self._normalize = Normalize(segment.network.normalization).to(segment.device)
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> Image:
@@ -83,9 +83,8 @@ class AveragedViews:
         height, width = view.shape[2:]
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         scaled = F.interpolate(view, size=size, mode="bilinear", antialias=scale < 1)
-        dtype = PRECISIONS[self.segment.precision]
         low = self.segment.network.forward_low(
-            scaled.to(dtype).contiguous(memory_format=torch.channels_last)
+            scaled.to(self.segment.network.dtype).contiguous(memory_format=torch.channels_last)
         )
         logits = F.interpolate(low.float(), size=(height, width), mode="bilinear")
         return logits.softmax(1)

@@ -51,10 +51,10 @@ class SegmentationTask(L.LightningModule):
         # In the checkpoint, for who resumes it.
         self.save_hyperparameters({"model": config.model, "classes": list(labels.names)})
         self.config, self.steps = config, steps
-        self.normalize = Normalize()
         self.network = create_model(config.model, len(labels)).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
+        self.normalize = Normalize(self.network.normalization)
         self.loss = PixelLoss(config.loss)
         self.matrices: list[ConfusionMatrix] = []
         self._last_loss: _Watched | None = None
@@ -71,8 +71,8 @@ class SegmentationTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self._stop_if_diverged()
         images, truth, titles = batch
-        logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
-        loss: Tensor = self.loss(logits, truth)
+        outputs = self.network.forward_training(self.normalize(images.permute(0, 3, 1, 2)))
+        loss = torch.stack([weight * self.loss(logits, truth) for logits, weight in outputs]).sum()
         self._last_loss = _Watched(loss, titles)
         shown = mean_over_processes(loss.detach())
         self.log("loss", shown, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from regseg_core.arrays import Image
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.eager import Eager
-from regseg_core.encodings import from_rgb
+from regseg_core.encodings import ENCODINGS
 from regseg_core.training.metrics import ConfusionMatrix
 from regseg_core.training.scoring import open_scored
 
@@ -99,5 +99,5 @@ def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
 def _frames(image: Image, job: Job) -> Image:
     spec = job.spec
     image = cv2.resize(image, (spec.width, spec.height)).astype(np.uint8, copy=False)
-    pixels = from_rgb(image, spec.encoding).reshape(1, *spec.shape[1:])
+    pixels = ENCODINGS[spec.encoding].from_rgb(image)[None]
     return np.ascontiguousarray(np.repeat(pixels, spec.batch, axis=0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,28 +18,28 @@ import torch
 import torch._dynamo
 from torch import Tensor
 
-from regseg_core import Segmenter, zoo
+from regseg_core import Frame, Segmenter
 from regseg_core.backends.base import Backend, BackendError, Compiled, Job
-from regseg_core.backends.build import build, kept_or_built
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.engine import Engine, Health
+from regseg_core.backends.engine import COMPILE_AFTER, Engine, Health
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.store import EngineStore
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
-from regseg_core.segmenter import COMPILE_AFTER
 from regseg_core.training.verify import compare
-from regseg_core.weights import read_card
+from regseg_core.weights import find_weights
 
 CPU = torch.device("cpu")
 
 
-def job(spec: GraphSpec, cache: Path | None = None) -> Job:
-    path = zoo.find("regseg48-camvid")
-    card = read_card(path)
-    assert card is not None
-    return Job(card, path, spec, CPU, cache)
+def job(spec: GraphSpec) -> Job:
+    return Job(*find_weights("regseg48-camvid"), spec, CPU)
+
+
+def opened(backend: Backend, spec: GraphSpec) -> Compiled:
+    return EngineStore().open(backend, job(spec))
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def few_recompilations() -> Iterator[None]:
 @pytest.mark.usefixtures("few_streets", "few_recompilations")
 def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str) -> None:
     spec = GraphSpec(encoding, 240, 320, precision="bfloat16", confidence=True)
-    compiled = build(BACKENDS[backend], job(spec))
+    compiled = opened(BACKENDS[backend], spec)
     report = compare(compiled, job(spec), STREET, "val")
     assert report.images == 12 and report.agreement > 99.5
     report.refuse_if_worse()
@@ -72,7 +74,7 @@ def test_labels_and_confidence_equal_pytorchs(
     streets = SyntheticStreets(batch, width, height)
     frames = torch.from_numpy(np.stack([streets[i][0][..., ::-1] for i in range(batch)]))
     exact = Eager().build(job(spec))(frames)
-    found = build(BACKENDS[backend], job(spec))(frames)
+    found = opened(BACKENDS[backend], spec)(frames)
     assert [plane.shape for plane in found] == [(batch, height, width)] * 2
     assert (found[0] == exact[0]).float().mean() > 0.9999
     assert (found[1].int() - exact[1].int()).abs().max() <= 3
@@ -145,7 +147,7 @@ class Failing:
 
 def engine_of(*backends: Backend) -> tuple[Engine, Health, Callable[[], str]]:
     health = Health()
-    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [*backends, Eager()], health)
+    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [*backends, Eager()], health, EngineStore())
     frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
 
     def who() -> str:
@@ -256,21 +258,27 @@ def test_compiling_is_waited_for_that_has_begun_beside() -> None:
 
 
 def test_a_new_size_does_not_wait_for_another_that_compiles() -> None:
-    slow = Slow()
-    segment = Segmenter(device="cpu", precision="float32", backend="eager", cache=None)
-    segment._backends = [slow]
+    begun, may_end = threading.Event(), threading.Event()
+
+    class SlowAtFirst(Slow):
+        def build(self, job: Job) -> Compiled:
+            if job.spec.height == 32:
+                begun.set()
+                assert may_end.wait(30)
+            return lambda frames: (torch.full(frames.shape[:3], 7, dtype=torch.uint8),)
+
+    segment = Segmenter(device="cpu", backend=[SlowAtFirst()], cache=None)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(segment, np.zeros((32, 32, 3), np.uint8))
-        until(lambda: bool(segment._engines))
-        segment._backends = [Eager()]
-        segment(np.zeros((48, 48, 3), np.uint8))
+        assert begun.wait(30)
+        assert (segment(np.zeros((48, 48, 3), np.uint8)).labels == 7).all()
         assert not first.done()
-        slow.may_end.set()
+        may_end.set()
         assert (first.result(30).labels == 7).all()
 
 
 def test_nothing_is_left_when_the_last_resort_fails() -> None:
-    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [Failing(0)], Health())
+    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [Failing(0)], Health(), EngineStore())
     with pytest.raises(torch.OutOfMemoryError):
         engine(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
 
@@ -291,6 +299,7 @@ def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -
     assert "openvino float32 on cpu" in segment.description
     assert len(list(tmp_path.glob("*.engine"))) == 1
     assert segment.compile(120, 160, "rgb8") == "openvino"
+    assert segment.health.running == {"120 x 160 rgb8, float32": "openvino"}
 
 
 def test_an_engine_is_built_in_a_process_of_its_own(
@@ -300,10 +309,91 @@ def test_an_engine_is_built_in_a_process_of_its_own(
         raise AssertionError("built in this process")
 
     monkeypatch.setattr(OpenVino, "payload", here)
-    spec = GraphSpec("mono8", 64, 64)
-    payload = kept_or_built(OpenVino(), job(spec, tmp_path))
-    assert kept_or_built(OpenVino(), job(spec, tmp_path)) == payload
+    spec, store = GraphSpec("mono8", 64, 64), EngineStore(tmp_path)
+    payload = store.payload(OpenVino(), job(spec))
+    assert store.payload(OpenVino(), job(spec)) == payload
     bad = replace(job(spec), path=tmp_path / "none.safetensors")
     bad.__dict__["network"] = {"weights": "0"}
     with pytest.raises(BackendError, match=r"none\.safetensors"):
-        kept_or_built(OpenVino(), bad)
+        store.payload(OpenVino(), bad)
+
+
+def test_what_compiles_ends_with_the_segmenter_that_wanted_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid, script = tmp_path / "pid", tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho $$ > {pid}.part; mv {pid}.part {pid}; exec sleep 600\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(script))
+    segment = Segmenter(device="cpu", precision="float32", cache=None)
+    with ThreadPoolExecutor(1) as threads:
+        compiling = threads.submit(segment.compile, 64, 64)
+        until(pid.exists)
+        segment.close()
+        assert compiling.result(30) == "eager"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert not segment.health.failures and "could not be compiled" not in caplog.text
+    assert segment(np.zeros((64, 64, 3), np.uint8)).labels.shape == (64, 64)
+    assert segment.compile(96, 96) == "eager", "nothing is started any more"
+
+
+def test_frames_of_one_kind_run_as_one_batch_in_the_order_they_came() -> None:
+    batches: list[tuple[int, ...]] = []
+
+    class Counting(Eager):
+        name = "counting"
+
+        def build(self, job: Job) -> Compiled:
+            run = super().build(job)
+
+            def counted(frames: Tensor) -> tuple[Tensor, ...]:
+                batches.append(tuple(frames.shape))
+                return run(frames)
+
+            return counted
+
+    segment = Segmenter(device="cpu", precision="float32", backend=[Counting()], cache=None)
+    small, large = (SyntheticStreets(3, *size) for size in ((64, 48), (96, 64)))
+    frames = [
+        Frame.of(small[0][0], "rgb8"),
+        Frame.of(large[0][0], "rgb8"),
+        Frame.of(small[1][0], "rgb8"),
+        Frame.of(small[2][0][..., ::-1], "bgr8"),
+        Frame.of(large[1][0][..., 0], "mono8"),
+    ]
+    found = segment.segment(frames, confidence=True)
+    assert sorted(batches) == [(1, 48, 64, 3), (1, 64, 96), (1, 64, 96, 3), (2, 48, 64, 3)]
+    for frame, result in zip(frames, found, strict=True):
+        alone = segment(frame.pixels, frame.encoding, confidence=True)
+        assert result.frame is frame and result.labels.shape == (frame.height, frame.width)
+        assert (result.labels == alone.labels).mean() > 0.999
+        assert result.confidence is not None and alone.confidence is not None
+        assert np.abs(result.confidence.astype(int) - alone.confidence).max() <= 1
+    assert segment.segment([]) == []
+    assert segment.health.running == {
+        "2 x 48 x 64 rgb8, float32, with confidence": "counting",
+        "48 x 64 rgb8, float32, with confidence": "counting",
+        "48 x 64 bgr8, float32, with confidence": "counting",
+        "64 x 96 rgb8, float32, with confidence": "counting",
+        "64 x 96 mono8, float32, with confidence": "counting",
+    }
+
+
+def test_memory_of_pytorch_is_given_back_once_a_better_backend_delivers() -> None:
+    class Watched(Eager):
+        def build(self, job: Job) -> Compiled:
+            run = super().build(job)
+            alive.append(weakref.ref(run))
+            return run
+
+    alive: list[weakref.ref[Compiled]] = []
+    slow = Slow()
+    slow.may_end.set()
+    spec = GraphSpec("rgb8", 64, 64)
+    watched = Engine(job(spec), [slow, Watched()], Health(), EngineStore())
+    frame = torch.zeros(spec.shape, dtype=torch.uint8)
+    watched(frame)
+    assert alive[0]() is not None
+    watched.build_better(wait=True)
+    assert (watched(frame)[0] == 7).all() and alive[0]() is None

@@ -10,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regseg_core.backends.cache import (
-    EngineCache,
-    EngineError,
-    pack,
-    read_identity,
-    read_payload,
-)
+from regseg_core.backends.cache import EngineCache
+from regseg_core.backends.engine_file import EngineError, pack, read_identity, read_payload
 from regseg_core.backends.spec import GraphSpec, key_of
 
 SPEC = GraphSpec("bgr8", 512, 1024, precision="float16")

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regseg_core import Segmenter, zoo
-from regseg_core.backends.cache import EngineError, read_identity
+from regseg_core import Segmenter
+from regseg_core.backends.engine_file import EngineError, read_identity
 from regseg_core.compile import main
 from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.model import create_model
 from regseg_core.training import verify
-from regseg_core.weights import build_model, read_card, save_weights
+from regseg_core.weights import find_weights, load_weights, save_weights
 
-OPENVINO = "--backend openvino --precision fp32 --size 120x160 --encoding rgb8"
+OPENVINO = "--backend openvino --precision float32 --size 120x160 --encoding rgb8"
 
 
 def test_a_compiled_file_runs_where_it_is_carried(
@@ -56,18 +57,19 @@ def test_what_makes_no_file_is_verified_all_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("regseg_core.training.scoring._STREETS", 4)
-    main(["--backend", "inductor", "--precision", "fp32", "--size", "64x96", "--verify", "street"])
+    main(
+        ["--backend", "inductor", "--precision", "float32", "--size", "64x96", "--verify", "street"]
+    )
     assert "mean points lost 0.00 on 4 images" in capsys.readouterr().out
 
 
 def test_an_engine_of_other_weights_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "street.engine"
     main(f"{OPENVINO} -o {out}".split())
-    path = zoo.find("regseg48-camvid")
-    card = read_card(path)
-    assert card is not None
-    model = build_model(card, path)
-    model.decoder.classifier.bias.data[3] += 1
+    card, path = find_weights("regseg48-camvid")
+    model = create_model(card.architecture, len(card.labels))
+    load_weights(model, path)
+    model.get_parameter(model.classifier_names[1]).data[3] += 1
     save_weights(tmp_path / "other.safetensors", model, card)
     with pytest.raises(EngineError, match="was compiled for something else: weights '"):
         Segmenter(tmp_path / "other.safetensors", device="cpu", precision="float32", engine=out)
@@ -120,6 +122,8 @@ def test_kept_graphs_are_listed_and_cleared(
         ("--size 64x64 --backend inductor -o x.engine", "backend 'inductor' makes no file; give"),
         ("--size 64x64 --backend openvino -o x.engine", "OpenVINO computes in float32 or bfloat16"),
         ("--size 64x64 --verify street --gpu sm_86", "--gpu is of a file: give -o FILE"),
+        ("--size 64x64 --batch 0 -o x.engine", "a batch has at least 1 frame, not 0"),
+        ("--size 64x64 --batch -2 -o x.engine", "a batch has at least 1 frame, not -2"),
         ("--size 64x64 --weights none -o x.engine", "no weights"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,13 +10,13 @@ from torch.nn import functional as F
 
 from regseg_core.encodings import ENCODINGS
 from regseg_core.graph import Normalize, SegmentationGraph
-from regseg_core.model import RegSeg, create_model
+from regseg_core.model import SegmentationNetwork, create_model
 
 IDS = tuple(range(5))
 
 
 @pytest.fixture(scope="module")
-def network() -> RegSeg:
+def network() -> SegmentationNetwork:
     torch.manual_seed(0)
     return create_model("regseg48", 5).eval()
 
@@ -26,7 +27,7 @@ def frames(height: int, width: int, channels: int = 3) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def test_equals_the_network_step_by_step(network: RegSeg) -> None:
+def test_equals_the_network_step_by_step(network: SegmentationNetwork) -> None:
     rgb = frames(64, 96)
     labels, confidence = SegmentationGraph(network, IDS, "rgb8", confidence=True)(rgb)
     scaled = rgb.permute(0, 3, 1, 2) / 255
@@ -40,20 +41,18 @@ def test_equals_the_network_step_by_step(network: RegSeg) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_every_encoding_shows_the_same_picture(encoding: str, network: RegSeg) -> None:
+def test_every_encoding_shows_the_same_picture(encoding: str, network: SegmentationNetwork) -> None:
     rgb = frames(40, 56)
     if encoding == "mono8":
-        rgb = rgb[..., :1].expand(-1, -1, -1, 3)
-    order, channels = ENCODINGS[encoding].order, ENCODINGS[encoding].channels
-    given = torch.full((*rgb.shape[:3], channels), 77, dtype=torch.uint8)
-    for source, place in enumerate(order):
-        given[..., place] = rgb[..., source]
+        rgb = rgb[..., :1].repeat(1, 1, 1, 3)
+    given = torch.from_numpy(np.stack([ENCODINGS[encoding].from_rgb(f) for f in rgb.numpy()]))
+    assert given.shape == (2, *ENCODINGS[encoding].shape(40, 56))
     (expected,) = SegmentationGraph(network, IDS, "rgb8")(rgb)
     (labels,) = SegmentationGraph(network, IDS, encoding)(given)
     assert torch.equal(labels, expected)
 
 
-def test_ids_are_those_of_the_label_set(network: RegSeg) -> None:
+def test_ids_are_those_of_the_label_set(network: SegmentationNetwork) -> None:
     rgb = frames(32, 32)
     ids = (7, 200, 3, 11, 0)
     (indices,) = SegmentationGraph(network, IDS, "rgb8")(rgb)
@@ -62,15 +61,19 @@ def test_ids_are_those_of_the_label_set(network: RegSeg) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (31, 33)])
-def test_small_frames_are_enlarged_for_the_network(shape: tuple[int, int], network: RegSeg) -> None:
+def test_small_frames_are_enlarged_for_the_network(
+    shape: tuple[int, int], network: SegmentationNetwork
+) -> None:
     (labels,) = SegmentationGraph(network, IDS, "rgb8")(frames(*shape))
     assert labels.shape == (2, *shape)
 
 
-def test_a_given_size_is_what_the_network_sees(network: RegSeg) -> None:
+def test_a_given_size_is_what_the_network_sees(network: SegmentationNetwork) -> None:
     rgb = frames(90, 120)
     (labels,) = SegmentationGraph(network, IDS, "rgb8", size=(48, 64))(rgb)
-    small = F.interpolate(Normalize()(rgb.permute(0, 3, 1, 2)), size=(48, 64), mode="bilinear")
+    small = F.interpolate(
+        Normalize(network.normalization)(rgb.permute(0, 3, 1, 2)), size=(48, 64), mode="bilinear"
+    )
     low = network.forward_low(small)
     logits = F.interpolate(low, size=(90, 120), mode="bilinear")
     assert (labels == logits.argmax(1)).float().mean() > 0.999
@@ -78,7 +81,7 @@ def test_a_given_size_is_what_the_network_sees(network: RegSeg) -> None:
 
 @pytest.mark.parametrize("size", [(64, 96), (61, 97)])
 def test_exports_without_operators_that_tensorrt_lacks(
-    size: tuple[int, int], network: RegSeg
+    size: tuple[int, int], network: SegmentationNetwork
 ) -> None:
     graph = SegmentationGraph(network, (7, 200, 3, 11, 0), "bgra8", confidence=True).eval()
     example = frames(*size, channels=4)

@@ -11,7 +11,7 @@ import torch
 
 from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import BackendError, Job
-from regseg_core.backends.cache import EngineError, pack, read_payload
+from regseg_core.backends.engine_file import EngineError, pack, read_payload
 from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import TensorRt, library, parse
@@ -46,7 +46,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None
 
 
 def job(model: str, path: Path, spec: GraphSpec) -> Job:
-    return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"), None)
+    return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -85,7 +85,7 @@ def test_ids_that_are_not_counted_from_zero_are_taken_too(weights: dict[str, Pat
     trt = library()
     spec = GraphSpec("rgba8", 64, 96, precision="float16", confidence=True)
     card = ModelCard("regseg48", CITYSCAPES_LABEL_IDS)
-    this = Job(card, weights["regseg48"], spec, torch.device("cpu"), None)
+    this = Job(card, weights["regseg48"], spec, torch.device("cpu"))
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = parse(trt, logger, builder, to_onnx(this))

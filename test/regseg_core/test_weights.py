@@ -14,8 +14,15 @@ import torch
 
 from regseg_core import zoo
 from regseg_core.labels import CAMVID
-from regseg_core.model import RegSeg, create_model
-from regseg_core.weights import ModelCard, WeightsError, load_weights, read_card, save_weights
+from regseg_core.model import SegmentationNetwork, create_model
+from regseg_core.weights import (
+    ModelCard,
+    WeightsError,
+    build_model,
+    load_weights,
+    read_card,
+    save_weights,
+)
 
 FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "published": lambda state: state,
@@ -31,31 +38,31 @@ FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def trained() -> RegSeg:
+def trained() -> SegmentationNetwork:
     torch.manual_seed(1)
     return create_model("regseg48", 11)
 
 
-def same(left: RegSeg, right: RegSeg) -> bool:
+def same(left: SegmentationNetwork, right: SegmentationNetwork) -> bool:
     pairs = zip(left.state_dict().values(), right.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_checkpoints_load(form: str, trained: RegSeg, tmp_path: Path) -> None:
+def test_checkpoints_load(form: str, trained: SegmentationNetwork, tmp_path: Path) -> None:
     torch.save(FORMS[form](trained.state_dict()), tmp_path / "weights.pth")
     model = create_model("regseg48", 11)
     assert load_weights(model, tmp_path / "weights.pth") == []
     assert same(model, trained)
 
 
-def test_a_mapping_loads(trained: RegSeg) -> None:
+def test_a_mapping_loads(trained: SegmentationNetwork) -> None:
     model = create_model("regseg48", 11)
     load_weights(model, trained.state_dict())
     assert same(model, trained)
 
 
-def test_saved_weights_carry_their_card(trained: RegSeg, tmp_path: Path) -> None:
+def test_saved_weights_carry_their_card(trained: SegmentationNetwork, tmp_path: Path) -> None:
     card = ModelCard("regseg48", CAMVID, {"scores": {"val": 61.5}})
     save_weights(tmp_path / "w.safetensors", trained, card)
     model = create_model("regseg48", 11)
@@ -70,7 +77,9 @@ def test_saved_weights_carry_their_card(trained: RegSeg, tmp_path: Path) -> None
             assert torch.equal(model.state_dict()[name], expected), name
 
 
-def test_every_problem_is_named_at_once_and_the_model_is_unchanged(trained: RegSeg) -> None:
+def test_every_problem_is_named_at_once_and_the_model_is_unchanged(
+    trained: SegmentationNetwork,
+) -> None:
     state = dict(trained.state_dict())
     del state["stem.conv.weight"]
     state["stem.extra"] = torch.zeros(1)
@@ -89,7 +98,7 @@ def test_every_problem_is_named_at_once_and_the_model_is_unchanged(trained: RegS
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_other_classes_only_when_asked_for(trained: RegSeg) -> None:
+def test_other_classes_only_when_asked_for(trained: SegmentationNetwork) -> None:
     model = create_model("regseg48", 19)
     with pytest.raises(WeightsError, match="for 11 classes and the model has 19"):
         load_weights(model, trained.state_dict())
@@ -119,7 +128,9 @@ def test_code_in_a_file_is_not_run(write: Callable[..., None], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
-def test_a_truncated_file_is_refused(name: str, trained: RegSeg, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(
+    name: str, trained: SegmentationNetwork, tmp_path: Path
+) -> None:
     if name.endswith("pth"):
         torch.save(trained.state_dict(), tmp_path / name)
     else:
@@ -146,7 +157,7 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file(
-    trained: RegSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: SegmentationNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = ModelCard("regseg48", CAMVID)
     save_weights(tmp_path / "w.safetensors", trained, card)
@@ -162,10 +173,18 @@ def test_a_failed_write_leaves_the_old_file(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["w.json", "w.safetensors"]
 
 
-def test_a_card_for_another_normalisation_is_refused() -> None:
-    text = ModelCard("regseg48", CAMVID).to_json().replace("0.485", "0.5")
+def test_a_card_for_another_normalisation_is_refused(
+    trained: SegmentationNetwork, tmp_path: Path
+) -> None:
+    save_weights(tmp_path / "model", trained, ModelCard("regseg48", CAMVID))
+    path = tmp_path / "model.safetensors"
+    build_model(ModelCard("regseg48", CAMVID), path)
+    other = ModelCard.from_json(ModelCard("regseg48", CAMVID).to_json().replace("0.485", "0.5"))
+    with pytest.raises(WeightsError, match=r"normalised with .*0\.5, .*regseg48 takes .*0\.485, "):
+        build_model(other, path)
+    bgr = ModelCard("regseg48", CAMVID).to_json().replace('"rgb"', '"bgr"')
     with pytest.raises(WeightsError, match="normalised"):
-        ModelCard.from_json(text)
+        ModelCard.from_json(bgr)
 
 
 @pytest.mark.parametrize("name", zoo.names())

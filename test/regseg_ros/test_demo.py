@@ -14,7 +14,7 @@ import pytest
 from rig import Rig
 
 from regseg_core.data.synthetic import SyntheticStreet
-from regseg_core.encodings import ENCODINGS, from_rgb
+from regseg_core.encodings import ENCODINGS
 from regseg_core.media import MediaError, VideoWriter, read_image, write_image
 from regseg_ros.frames import to_frame
 from regseg_ros.recorder import Arrivals, Samples
@@ -44,7 +44,7 @@ def test_a_folder_is_published_in_order(
     )
     fresh.until(lambda: len(messages) == 3)
     for message, image in zip(messages, images, strict=True):
-        wanted = from_rgb(image, encoding)
+        wanted = ENCODINGS[encoding].from_rgb(image)
         assert message.header.frame_id == "left" and message.encoding == encoding
         assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
     assert fresh.process is not None and fresh.process.wait(20) == 0

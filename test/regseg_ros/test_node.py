@@ -18,7 +18,7 @@ from rig import Rig, image, pixels, rig
 
 from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreet
-from regseg_core.encodings import ENCODINGS, from_rgb
+from regseg_core.encodings import ENCODINGS
 from regseg_ros.frames import to_frame
 
 
@@ -54,7 +54,7 @@ def test_outputs_equal_the_segmenter(
     topics = ("mask", "label", "confidence", "overlay")
     got = {topic: running.listen(f"/regseg/{topic}") for topic in topics}
     running.until_connected()
-    given = from_rgb(frame(), encoding)
+    given = ENCODINGS[encoding].from_rgb(frame())
     sent = running.send_until(image(given, encoding, padding), lambda: all(got.values()))
 
     result = segment(given, encoding, confidence=True)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from regseg_core.backends.base import Job
-from regseg_core.backends.build import kept_or_built
-from regseg_core.backends.cache import EngineCache, pack
+from regseg_core.backends.cache import EngineCache
+from regseg_core.backends.engine_file import pack
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.store import EngineStore
 from regseg_core.backends.tensorrt import TensorRt, library
 from regseg_core.backends.torch_tensorrt import exported, settings
 from regseg_core.labels import CITYSCAPES
@@ -34,8 +35,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.safetensors" for name in MODELS}
 
 
-def job(model: str, path: Path, spec: GraphSpec, cache: Path | None = None) -> Job:
-    return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"), cache)
+def job(model: str, path: Path, spec: GraphSpec) -> Job:
+    return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -107,16 +108,16 @@ def test_building_twice_hits_the_cache_and_another_version_is_rebuilt(
 ) -> None:
     backend = TensorRt()
     spec = GraphSpec("bgr8", 64, 96, precision="float16")
-    this = job("regseg48", weights["regseg48"], spec, tmp_path)
-    engine = kept_or_built(backend, this)
+    this, store = job("regseg48", weights["regseg48"], spec), EngineStore(tmp_path)
+    engine = store.payload(backend, this)
     [entry] = EngineCache(tmp_path).entries()
     written = entry.stat().st_mtime_ns
-    assert kept_or_built(backend, this) == engine and entry.stat().st_mtime_ns == written
+    assert store.payload(backend, this) == engine and entry.stat().st_mtime_ns == written
 
     made_by = backend.made_by(this.device)
     older = spec.identity(this.network, made_by | {"library": "tensorrt_rtx 1.0.0"})
     entry.write_bytes(pack(older, engine))
-    again = kept_or_built(backend, this)
+    again = store.payload(backend, this)
     assert len(again) > 5_000_000 and entry.read_bytes().startswith(b"regseg engine 1\n")
     assert entry.stat().st_mtime_ns != written
     assert b"tensorrt_rtx 1.0.0" not in entry.read_bytes()[:2000]

@@ -1,0 +1,53 @@
+"""Where compiled graphs come from and where they are kept."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from regseg_core.backends.base import Backend, Compiled, Direct, Job, Portable
+from regseg_core.backends.cache import EngineCache
+from regseg_core.backends.child import Compilers
+from regseg_core.backends.engine_file import read_identity, read_payload, spec_of
+
+_LOG = logging.getLogger("regseg_core")
+
+
+class EngineStore:
+    """An engine file, a cache folder, and the processes that compile what neither has.
+
+    `folder`: of compiled graphs; None keeps none. `file`: a graph that was compiled ahead, perhaps
+    on another machine; it is used for what it was compiled for.
+    """
+
+    def __init__(self, folder: Path | None = None, file: Path | None = None) -> None:
+        self._cache, self._file = EngineCache(folder), file
+        self._compilers = Compilers()
+
+    def open(self, backend: Backend, job: Job) -> Compiled:
+        """Something to call with frames.
+
+        Raises BackendError, EngineError, or what the backend's library raises.
+        """
+        if isinstance(backend, Portable):
+            return backend.load(self.payload(backend, job), job)
+        assert isinstance(backend, Direct)
+        return backend.build(job)
+
+    def payload(self, backend: Portable, job: Job) -> bytes:
+        """A job's compiled graph: the file's or a kept one, else a new one."""
+        identity = job.identity(backend)
+        if self._file is not None:
+            carried = read_identity(self._file)
+            if carried["made_by"]["backend"] == backend.name:
+                if carried["spec"] == identity["spec"]:
+                    return read_payload(self._file, identity, carried=True)
+                its, wanted = spec_of(carried).title(), job.spec.title()
+                _LOG.warning("%s is for %s, not for %s", self._file, its, wanted)
+        return self._cache.get_or_build(
+            identity, lambda: self._compilers.payload(backend.name, job)
+        )[0]
+
+    def close(self) -> None:
+        """Ends what is compiling."""
+        self._compilers.close()

@@ -1,0 +1,51 @@
+"""A camera image as its bytes came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regseg_core.arrays import Image
+from regseg_core.encodings import ENCODINGS
+from regseg_core.errors import FrameError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of `height` x `width` pixels in an encoding of `ENCODINGS`.
+
+    `pixels`: uint8 of the encoding's shape, such as H x W x 3 for bgr8 and H x W for mono8; a view
+    will do, so rows may be padded. Raises FrameError for anything else.
+    """
+
+    pixels: Image
+    encoding: str
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        size = _check(self.pixels, self.encoding)
+        if size != (self.height, self.width):
+            raise FrameError(
+                f"the array holds {size[0]} x {size[1]} pixels of {self.encoding}, not"
+                f" {self.height} x {self.width}"
+            )
+
+    @classmethod
+    def of(cls, pixels: Image, encoding: str = "bgr8") -> Frame:
+        """The frame in an array; its size is the array's. H x W x 1 is taken as H x W.
+
+        Raises FrameError.
+        """
+        if getattr(pixels, "ndim", 0) == 3 and pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
+        return cls(pixels, encoding, *_check(pixels, encoding))
+
+    def rgb(self) -> Image:
+        """H x W x 3 uint8 RGB; a view of `pixels` where they are that."""
+        return ENCODINGS[self.encoding].to_rgb(self.pixels)
+
+
+def _check(pixels: Image, encoding: str) -> tuple[int, int]:
+    if encoding not in ENCODINGS:
+        raise FrameError(f"encoding {encoding!r}: convert to one of {', '.join(ENCODINGS)}")
+    return ENCODINGS[encoding].check(pixels)

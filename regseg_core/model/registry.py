@@ -1,0 +1,40 @@
+"""Every network there is, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from regseg_core.errors import ArgumentError
+from regseg_core.model.contract import SegmentationNetwork
+from regseg_core.model.variants import BACKBONES, DECODERS, VARIANTS
+
+#: Number of classes -> network. A new one is a row here.
+NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
+    "regseg48": VARIANTS["exp48_decoder26"],
+    "regseg53": VARIANTS["exp53_decoder29"],
+}
+
+_BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}
+
+
+def model_names() -> list[str]:
+    """Every name that `create_model` takes; RegSeg's ablation tables come last."""
+    return list(_BY_NAME)
+
+
+def create_model(name: str, num_classes: int) -> SegmentationNetwork:
+    """The network of that name with fresh weights, in training mode.
+
+    Raises ArgumentError, with the names there are, for an unknown name, and for fewer than 1 class.
+    """
+    if name not in _BY_NAME:
+        close = difflib.get_close_matches(name, _BY_NAME, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ArgumentError(
+            f"no model is named {name!r}{hint}; there are: {', '.join(NETWORKS)},"
+            f" and <backbone>_<decoder> of {', '.join(BACKBONES)} and {', '.join(DECODERS)}"
+        )
+    if num_classes < 1:
+        raise ArgumentError(f"a model needs at least 1 class, not {num_classes}")
+    return _BY_NAME[name](num_classes)
