@@ -11,18 +11,10 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from regseg_ros.settings import SegmenterSettings, described
+
 SHARE = Path(get_package_share_directory("regseg_ros"))
 
-#: Launch arguments that set a parameter of the node, where given; else the params_file does.
-PARAMETERS = {
-    "image_topic": (str, "Camera topic, sensor_msgs/Image."),
-    "weights": (str, "Shipped weights by name, or the path of a weights file."),
-    "device": (str, "auto, cpu, cuda or cuda:N."),
-    "backend": (str, "What runs the graph: auto, tensorrt, openvino, inductor or eager."),
-    "engine": (str, "An engine file of `python -m regseg_core.compile`."),
-    "overlay_alpha": (float, "Weight of the mask in the overlay, 0.0 to 1.0."),
-    "autostart": (bool, "true: the node goes to active by itself; false: a manager does it."),
-}
 #: The other launch arguments: default and description.
 ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "segment.yaml"), "YAML file of the node's parameters."),
@@ -40,9 +32,10 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 
 def start_nodes(context: LaunchContext) -> list[Node]:
+    # One that is not given stays as it is in the params_file.
     overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
+        name: ParameterValue(LaunchConfiguration(name), value_type=type(default))
+        for name, (default, _) in described(SegmenterSettings).items()
         if LaunchConfiguration(name).perform(context)
     }
     namespace = LaunchConfiguration("namespace").perform(context).strip("/")
@@ -74,9 +67,9 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 def generate_launch_description() -> LaunchDescription:
     declared = [
         DeclareLaunchArgument(
-            name, default_value="", description=f"{text} Empty: as in params_file."
+            name, default_value="", description=f"{entry.description} Not given: as in params_file."
         )
-        for name, (_, text) in PARAMETERS.items()
+        for name, (_, entry) in described(SegmenterSettings).items()
     ]
     declared += [
         DeclareLaunchArgument(name, default_value=default, description=text)

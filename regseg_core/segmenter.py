@@ -195,18 +195,16 @@ class Segmenter:
         engine.build_better(wait=True)
         return engine.backend
 
-    def warm_up(
-        self,
-        height: int,
-        width: int,
-        encoding: str = "bgr8",
-        confidence: bool = False,
-        batch: int = 1,
-    ) -> None:
-        """Segments empty frames of that kind, so that the first real ones are not slow."""
-        shape = ENCODINGS[self.spec(height, width, encoding).encoding].shape(height, width)
-        frame = Frame(np.zeros(shape, np.uint8), encoding, height, width)
-        self.segment([frame] * batch, confidence)
+    def warm_up(self, spec: GraphSpec) -> None:
+        """Segments empty frames of that kind, so that the first real ones are not slow.
+
+        What will run is warmed: a named backend is compiled before, an engine file loaded. With
+        `auto`, a better backend begins to compile meanwhile.
+        """
+        self._engine(spec).build_better(wait=spec == self.engine_spec)
+        shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
+        frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
+        self.segment([frame] * spec.batch, spec.confidence)
 
     def close(self) -> None:
         """Ends what is still compiling. Frames are segmented as before."""

@@ -83,6 +83,8 @@ def diagnostic_message(
     health = segment.health
     about = {
         "runs": segment.description,
+        "frames": "; ".join(f"{kind}: {name}" for kind, name in dict(health.running).items())
+        or "none yet",
         "compiling": health.building or "nothing",
         "backends refused": "; ".join(f"{n}: {why}" for n, why in health.refused.items()) or "none",
         "backend failures": "; ".join(health.failures[-3:]) or "none",

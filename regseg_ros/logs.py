@@ -1,8 +1,10 @@
-"""What regseg_core logs, said by the node."""
+"""What regseg_core logs, said by the node; and warnings that do not fill the log."""
 
 from __future__ import annotations
 
 import logging
+import re
+import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
@@ -33,3 +35,26 @@ class ToNode(logging.Handler):
             self._node.warning(record.getMessage())
         else:
             self._node.info(record.getMessage())
+
+
+#: Seconds between two warnings of one kind.
+THROTTLE = 5.0
+
+
+class Warnings:
+    """Logs a warning, one that differs in numbers alone at most every `THROTTLE` seconds.
+
+    rclpy's own throttle goes by the line of code, so one bad camera setting would hide another.
+    """
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        self._logger = logger
+        self._said: dict[str, float] = {}
+
+    def __call__(self, text: str) -> None:
+        now = time.monotonic()
+        self._said = {kind: when for kind, when in self._said.items() if now - when < THROTTLE}
+        kind = re.sub(r"\d+", "#", text)
+        if kind not in self._said:
+            self._said[kind] = now
+            self._logger.warning(text)

@@ -1,37 +1,39 @@
-"""The newest frame, between the executor that receives and the worker that segments."""
+"""The newest frame of each camera, between the executor and the worker."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
 
 class Mailbox(Generic[Item]):
-    """Holds one item; putting another replaces it, so a slow reader finds the newest one."""
+    """Holds one item a sender; its next one replaces it, so a slow reader finds the newest."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._item: Item | None = None
+        self._items: dict[Hashable, Item] = {}
         self._closed = False
 
-    def put(self, item: Item) -> bool:
+    def put(self, sender: Hashable, item: Item) -> bool:
         """Leaves an item; returns whether it replaced one that nobody had taken."""
         with self._changed:
-            replaced = self._item is not None
-            self._item = item
+            replaced = sender in self._items
+            self._items[sender] = item
             self._changed.notify()
         return replaced
 
-    def take(self) -> Item | None:
-        """Waits for an item and takes it out; None once the mailbox is closed."""
+    def take(self) -> list[Item]:
+        """Waits for items and takes out all there are; none once the mailbox is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._item is not None)
+            self._changed.wait_for(lambda: self._closed or self._items)
             if self._closed:
-                return None
-            item, self._item = self._item, None
-            return item
+                return []
+            items = list(self._items.values())
+            self._items.clear()
+            return items
 
     def close(self) -> None:
         """Wakes the reader for good."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 from typing import Any
 
+import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -18,7 +19,9 @@ def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     message.height, message.width = pixels.shape[:2]
     message.step = message.width * (pixels.shape[2] if pixels.ndim == 3 else 1)
     # An array.array is taken as it is; an ndarray would be checked element by element.
-    message.data = array.array("B", pixels.tobytes())
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data)
+    message.data = data
     return message
 
 

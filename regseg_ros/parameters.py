@@ -1,9 +1,9 @@
-"""Parameters: what may be set, what each means, which values it takes."""
+"""Settings as parameters of a node, and the classes of its weights as read-only ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -14,84 +14,38 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from regseg_core import LabelSet, zoo
-from regseg_core.backends.choose import BACKENDS
+from regseg_core import LabelSet
+from regseg_ros.settings import Described, described
+
+Settings = TypeVar("Settings")
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A parameter's default, its description, and other fields of its descriptor."""
+def declare(node: Node, settings: type[Any]) -> None:
+    """Declares every parameter of a settings class.
 
-    default: Any
-    description: str
-    limits: dict[str, Any] = field(default_factory=dict)
-
-
-def whole(low: int, high: int) -> dict[str, Any]:
-    """The range of an integer parameter."""
-    return {"integer_range": [IntegerRange(from_value=low, to_value=high, step=1)]}
+    Raises rclpy's ParameterException for a value that one cannot have.
+    """
+    for name, (default, entry) in described(settings).items():
+        node.declare_parameter(name, default, _descriptor(default, entry))
 
 
-def real(low: float, high: float) -> dict[str, Any]:
-    """The range of a floating-point parameter."""
-    return {"floating_point_range": [FloatingPointRange(from_value=low, to_value=high)]}
+def read(node: Node, settings: type[Settings]) -> Settings:
+    """The values now."""
+    names = [f.name for f in fields(settings)]  # type: ignore[arg-type]
+    return settings(**{name: node.get_parameter(name).value for name in names})
 
 
-def declare(node: Node, table: dict[str, Declared]) -> None:
-    """Declares every parameter. Raises rclpy's ParameterException for a value it cannot have."""
-    for name, entry in table.items():
-        descriptor = ParameterDescriptor(description=entry.description, **entry.limits)
-        node.declare_parameter(name, entry.default, descriptor)
+def _descriptor(default: object, entry: Described) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=entry.description, dynamic_typing=entry.any_type)
+    if entry.limits is not None:
+        low, high = entry.limits
+        if isinstance(default, int):
+            limits = IntegerRange(from_value=int(low), to_value=int(high), step=1)
+            descriptor.integer_range = [limits]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return descriptor
 
-
-@dataclass(frozen=True)
-class Settings:
-    """The segmenter's parameters as they were when the node was configured."""
-
-    image_topic: str
-    weights: str
-    model: str
-    labels: str
-    device: str
-    precision: str
-    backend: str
-    engine: str
-    network_height: int
-    network_width: int
-    overlay_alpha: float
-    autostart: bool
-
-    @classmethod
-    def of(cls, node: Node) -> Settings:
-        """The values now; changes after that count from the next time the node is configured."""
-        return cls(**{name: node.get_parameter(name).value for name in SEGMENTER})
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """What the network sees, None for the frame's own. Raises ValueError for half a size."""
-        if (self.network_height == 0) != (self.network_width == 0):
-            raise ValueError("set both network_height and network_width, or neither")
-        return (self.network_height, self.network_width) if self.network_height else None
-
-
-SEGMENTER = {
-    "image_topic": Declared("/camera/image_raw", "Camera topic, sensor_msgs/Image."),
-    "weights": Declared(zoo.DEFAULT, f"A weights file, or one of {', '.join(zoo.names())}."),
-    "model": Declared("", "Network of weights without a card, such as regseg48; else empty."),
-    "labels": Declared("", "Label set of weights without a card: name or YAML file; else empty."),
-    "device": Declared("auto", "auto, cpu, cuda or cuda:N."),
-    "precision": Declared("auto", "auto, float32, bfloat16 or float16."),
-    "backend": Declared("auto", f"What runs the graph: auto, {', '.join(BACKENDS)}."),
-    "engine": Declared("", "An engine file of `python -m regseg_core.compile`; else empty."),
-    "network_height": Declared(0, "Rows the network sees; 0: the camera's.", whole(0, 8192)),
-    "network_width": Declared(0, "Columns the network sees; 0: the camera's.", whole(0, 8192)),
-    "overlay_alpha": Declared(
-        0.5,
-        "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
-        real(0.0, 1.0),
-    ),
-    "autostart": Declared(True, "Configure and activate without a lifecycle manager."),
-}
 
 _CLASS_PARAMETERS = ("class_names", "class_ids", "class_colors")
 

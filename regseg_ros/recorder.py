@@ -27,8 +27,9 @@ from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
 from regseg_ros.frames import to_frame
-from regseg_ros.parameters import Declared, declare, real
+from regseg_ros.parameters import declare, read
 from regseg_ros.process import run
+from regseg_ros.settings import RecorderSettings
 
 TITLES = ("camera", "mask", "overlay")
 RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -37,13 +38,6 @@ RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 PENDING = 30
 #: Rows of the image.
 ROWS = 4
-
-PARAMETERS = {
-    "image_topic": Declared("/camera/image_raw", "Camera topic."),
-    "node": Declared("/regseg", "The segmenting node, whose mask and overlay are recorded."),
-    "out": Declared("demo", "Folder for demo.mp4, demo.png and demo.json."),
-    "rate": Declared(15.0, "Frames a second of the video.", real(0.1, 1000.0)),
-}
 
 
 @dataclass
@@ -91,8 +85,9 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        declare(self, PARAMETERS)
-        self.out = Path(str(self._value("out")))
+        declare(self, RecorderSettings)
+        self.settings = read(self, RecorderSettings)
+        self.out = Path(self.settings.out)
         self.arrivals, self.samples = Arrivals(), Samples()
         self.classes: list[LabelClass] = []
         self._pending: dict[int, dict[str, Pixels]] = {}
@@ -101,19 +96,16 @@ class Recorder(Node):
         self._writer = threading.Thread(target=self._write, name="writing")
         self._writer.start()
 
-    def _value(self, name: str) -> Any:
-        return self.get_parameter(name).value
-
     def listen(self) -> None:
         """Subscribes; to the camera last, once the node is there, so that no mask is missed."""
-        node = str(self._value("node"))
+        node = self.settings.node
         for title in ("mask", "overlay"):
             topic = f"{node}/{title}"
             self.create_subscription(Image, topic, partial(self._on_image, title), RECORD_QOS)
             while not self.count_publishers(topic):
                 rclpy.spin_once(self, timeout_sec=0.1)
         self.classes = self._ask_classes(node)
-        camera = str(self._value("image_topic"))
+        camera = self.settings.image_topic
         self.create_subscription(Image, camera, partial(self._on_image, "camera"), RECORD_QOS)
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
 
@@ -169,7 +161,7 @@ class Recorder(Node):
 
     def _write(self) -> None:
         try:
-            with VideoWriter(self.out / "demo.mp4", float(self._value("rate"))) as video:
+            with VideoWriter(self.out / "demo.mp4", self.settings.rate) as video:
                 while (row := self._rows.get()) is not None:
                     video.write(side_by_side(row))
                     self.samples.add(row)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
@@ -24,32 +23,12 @@ from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.media import MediaError, list_images, read_image, read_video
 from regseg_ros.messages import image_message
-from regseg_ros.parameters import Declared, declare, real, whole
+from regseg_ros.parameters import declare, read
 from regseg_ros.process import run
+from regseg_ros.settings import SourceSettings
 
 #: Camera drivers publish with the system's default (REP 2003).
 CAMERA_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-
-_MANY = 2**31 - 1
-
-PARAMETERS = {
-    "source": Declared(
-        STREET,
-        "Folder of images, video, number of a camera device, or 'street', the synthetic one.",
-        # A device number may come as a number.
-        {"dynamic_typing": True},
-    ),
-    "image_topic": Declared("/camera/image_raw", "Topic to publish on."),
-    "rate": Declared(15.0, "Frames a second.", real(0.1, 1000.0)),
-    "encoding": Declared("bgr8", f"One of {', '.join(ENCODINGS)}."),
-    "frame_id": Declared("camera", "Frame of the images' headers."),
-    "loop": Declared(False, "Begin again at the end of a folder or video."),
-    "frames": Declared(0, "Stop after so many; 0: at the end of the source.", whole(0, _MANY)),
-    "width": Declared(480, "Columns of the synthetic street.", whole(32, 8192)),
-    "height": Declared(360, "Rows of the synthetic street.", whole(32, 8192)),
-    "wait_for_subscribers": Declared(0, "Begin once so many listen.", whole(0, _MANY)),
-    "report": Declared("", "JSON file for the number of frames sent; empty: none."),
-}
 
 
 def check_source(source: str) -> None:
@@ -85,60 +64,53 @@ class VideoSource(Node):
 
     def __init__(self) -> None:
         super().__init__("video_source")
-        declare(self, PARAMETERS)
-        self.encoding = str(self._value("encoding"))
-        if self.encoding not in ENCODINGS:
-            raise MediaError(f"encoding {self.encoding!r}: give one of {', '.join(ENCODINGS)}")
-        self.rate = float(self._value("rate"))
-        self.limit = int(self._value("frames"))
-        frames = open_source(
-            str(self._value("source")),
-            self.rate,
-            (int(self._value("width")), int(self._value("height"))),
-            bool(self._value("loop")),
-        )
-        self.frames = islice(frames, self.limit or None)
+        declare(self, SourceSettings)
+        self.settings = settings = read(self, SourceSettings)
+        if settings.encoding not in ENCODINGS:
+            raise MediaError(f"encoding {settings.encoding!r}: give one of {', '.join(ENCODINGS)}")
+        # A device number may come as a number.
+        self.source = str(settings.source)
+        size = (settings.width, settings.height)
+        frames = open_source(self.source, settings.rate, size, settings.loop)
+        self.frames = islice(frames, settings.frames or None)
         self.sent = 0
         self.publisher = self.create_publisher(
             Image,
-            str(self._value("image_topic")),
+            settings.image_topic,
             CAMERA_QOS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _value(self, name: str) -> Any:
-        return self.get_parameter(name).value
-
     def run(self) -> None:
         """Sends every frame and reports. Raises MediaError for one that cannot be read."""
         self._wait()
-        endless = self._value("source") == STREET
-        total = self.limit if endless and self.limit else None
+        settings, encoding = self.settings, ENCODINGS[self.settings.encoding]
+        endless = self.source == STREET
+        total = settings.frames if endless and settings.frames else None
         progress = tqdm(total=total, unit="frame", desc="sending", mininterval=1)
         due = time.monotonic()
         for image in self.frames:
-            pixels = ENCODINGS[self.encoding].from_rgb(image)
+            pixels = encoding.from_rgb(image)
             # Waiting inside rclpy, so that a signal ends it at once.
             while (early := due - time.monotonic()) > 0 and self.context.ok():
                 rclpy.spin_once(self, timeout_sec=early)
             if not self.context.ok():
                 break
-            due = max(due + 1 / self.rate, time.monotonic())
+            due = max(due + 1 / settings.rate, time.monotonic())
             stamp = self.get_clock().now().to_msg()
-            header = Header(stamp=stamp, frame_id=str(self._value("frame_id")))
-            self.publisher.publish(image_message(pixels, self.encoding, header))
+            header = Header(stamp=stamp, frame_id=settings.frame_id)
+            self.publisher.publish(image_message(pixels, encoding.name, header))
             self.sent += 1
             progress.update()
         progress.close()
         if self.context.ok():
             # The last frame must leave before the process does.
             self.publisher.wait_for_all_acked(Duration(seconds=2))
-        if path := str(self._value("report")):
+        if path := settings.report:
             write_bytes(path, json.dumps({"sent": self.sent}).encode())
 
     def _wait(self) -> None:
-        wanted = int(self._value("wait_for_subscribers"))
-        while self.publisher.get_subscription_count() < wanted:
+        while self.publisher.get_subscription_count() < self.settings.wait_for_subscribers:
             rclpy.spin_once(self, timeout_sec=0.1)
 
 

@@ -10,22 +10,22 @@ from regseg_ros.mailbox import Item, Mailbox
 
 
 class Worker(Generic[Item]):
-    """Hands each item of a mailbox to `handle`, one after the other, until stopped.
+    """Hands what lies in a mailbox to `handle`, again and again, until stopped.
 
     `handle` must not raise: one bad frame never stops the node.
     """
 
-    def __init__(self, mailbox: Mailbox[Item], handle: Callable[[Item], None]) -> None:
+    def __init__(self, mailbox: Mailbox[Item], handle: Callable[[list[Item]], None]) -> None:
         self._mailbox = mailbox
         self._handle = handle
         self._thread = threading.Thread(target=self._run, name="segmenting", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Closes the mailbox and waits for the item in work."""
+        """Closes the mailbox and waits for the items in work."""
         self._mailbox.close()
         self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._mailbox.take()) is not None:
-            self._handle(item)
+        while items := self._mailbox.take():
+            self._handle(items)

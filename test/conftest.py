@@ -14,6 +14,12 @@ SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
+def root() -> Path:
+    """This checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
 def reference() -> Path:
     """Outputs of the published code."""
     return _shared("reference")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regseg_core.backends.base import Backend, Compiled, Job
 from regseg_core.backends.child import ClosedError
+from regseg_core.backends.eager import Eager
 from regseg_core.backends.staging import Staged
 from regseg_core.backends.store import EngineStore
 from regseg_core.device import trim_memory
@@ -97,8 +98,7 @@ class Engine:
         with self._building:
             while self._untried and self._better is None:
                 backend = self._untried.pop(0)
-                title = f"{backend.name} for {self._title}"
-                self._health.building = title
+                title = self._titled(backend)
                 try:
                     self._better = backend.name, self._open(backend)
                 except ClosedError:
@@ -106,8 +106,6 @@ class Engine:
                 except Exception as error:
                     self._note_failure(f"{title} could not be compiled: {error}")
                     continue
-                finally:
-                    self._health.building = None
                 _LOG.info("now running %s instead of %s", title, self._last_resort.name)
                 return
 
@@ -131,8 +129,18 @@ class Engine:
 
     def _open(self, backend: Backend) -> Compiled:
         job = self._job
-        run = self._store.open(backend, job)
-        return Staged(run, job.spec.shape, job.device) if job.device.type == "cuda" else run
+        if not isinstance(backend, Eager):  # which takes no time
+            self._health.building = title = self._titled(backend)
+            _LOG.info("loading %s", title)
+        try:
+            run = self._store.open(backend, job)
+            return Staged(run, job.spec.shape, job.device) if job.device.type == "cuda" else run
+        finally:
+            if not isinstance(backend, Eager):
+                self._health.building = None
+
+    def _titled(self, backend: Backend) -> str:
+        return f"{backend.name} for {self._title}"
 
     def _note_running(self, name: str) -> None:
         self._health.backend = self._health.running[self._title] = name

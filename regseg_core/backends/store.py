@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 from regseg_core.backends.base import Backend, Compiled, Direct, Job, Portable
@@ -44,9 +45,15 @@ class EngineStore:
                     return read_payload(self._file, identity, carried=True)
                 its, wanted = spec_of(carried).title(), job.spec.title()
                 _LOG.warning("%s is for %s, not for %s", self._file, its, wanted)
-        return self._cache.get_or_build(
-            identity, lambda: self._compilers.payload(backend.name, job)
-        )[0]
+
+        def compiled() -> bytes:
+            started = time.monotonic()
+            _LOG.info("compiling %s for %s", backend.name, job.spec.title())
+            payload = self._compilers.payload(backend.name, job)
+            _LOG.info("compiled in %.1f s", time.monotonic() - started)
+            return payload
+
+        return self._cache.get_or_build(identity, compiled)[0]
 
     def close(self) -> None:
         """Ends what is compiling."""

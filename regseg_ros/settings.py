@@ -1,0 +1,127 @@
+"""The nodes' parameters: one field each, with its default, what it means and what it may be.
+
+Knows nothing of ROS and PyTorch, so that launch files can read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+_MANY = 2**31 - 1
+_FRAMES = re.compile(r"([1-9]\d*)x([1-9]\d*) (\S+)")
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a field says of itself beside its default."""
+
+    description: str
+    #: Least and greatest value of a number.
+    limits: tuple[float, float] | None = None
+    #: Whether the parameter takes values of any type.
+    any_type: bool = False
+
+
+def parameter(default: Any, description: str, **more: Any) -> Any:
+    """A field of a settings class; `more`: of `Described`."""
+    return field(default=default, metadata={"described": Described(description, **more)})
+
+
+def described(settings: type[Any]) -> Mapping[str, tuple[Any, Described]]:
+    """Default and description of every parameter of a settings class, in order."""
+    return {f.name: (f.default, f.metadata["described"]) for f in fields(settings)}
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """Of the node `regseg`, as they were when it was configured."""
+
+    image_topic: str = parameter("/camera/image_raw", "Camera topic, sensor_msgs/Image.")
+    weights: str = parameter(
+        "regseg48-camvid", "Shipped weights by name, or the path of a weights file."
+    )
+    model: str = parameter("", "Network, such as regseg48, for weights that do not say it.")
+    labels: str = parameter(
+        "", "Label set, by name or as a YAML file, for weights that do not say it."
+    )
+    device: str = parameter("auto", "auto, cpu, cuda or cuda:N.")
+    precision: str = parameter(
+        "auto", "auto, float32, bfloat16 or float16; auto takes the fastest that is safe."
+    )
+    backend: str = parameter(
+        "auto", "What runs the graph: auto, or one by name, such as tensorrt, openvino or eager."
+    )
+    engine: str = parameter("", "An engine file of `python -m regseg_core.compile`.")
+    warm_up: str = parameter(
+        "",
+        "Frames to be ready for when the node becomes active, such as '720x1280 bgr8'. Empty:"
+        " those of the engine file; without one, the first frame's size is what counts.",
+    )
+    confidence: bool = parameter(
+        True,
+        "Compute ~/confidence; false saves the time for it. An engine file decides by itself.",
+    )
+    network_height: int = parameter(0, "Rows the network sees; 0: the camera's.", limits=(0, 8192))
+    network_width: int = parameter(
+        0, "Columns the network sees; 0: the camera's.", limits=(0, 8192)
+    )
+    overlay_alpha: float = parameter(
+        0.5,
+        "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
+        limits=(0.0, 1.0),
+    )
+    autostart: bool = parameter(True, "Configure and activate without a lifecycle manager.")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the network sees. Raises ValueError where one is missing."""
+        if (self.network_height == 0) != (self.network_width == 0):
+            raise ValueError("set both network_height and network_width, or neither")
+        return (self.network_height, self.network_width) if self.network_height else None
+
+    @property
+    def warm_up_frames(self) -> tuple[int, int, str] | None:
+        """Height, width and encoding. Raises ValueError for another text."""
+        if not self.warm_up:
+            return None
+        if not (found := _FRAMES.fullmatch(self.warm_up)):
+            raise ValueError(
+                f"warm_up {self.warm_up!r} is not HEIGHTxWIDTH ENCODING, such as '720x1280 bgr8'"
+            )
+        return int(found[1]), int(found[2]), found[3]
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Of the node `video_source`."""
+
+    source: str = parameter(
+        "street",
+        "Folder of images, video, number of a camera device, or 'street', the synthetic one.",
+        any_type=True,  # a device number may come as a number
+    )
+    image_topic: str = parameter("/camera/image_raw", "Topic to publish on.")
+    rate: float = parameter(15.0, "Frames a second.", limits=(0.1, 1000.0))
+    encoding: str = parameter("bgr8", "What the images' bytes mean, such as rgb8 or mono8.")
+    frame_id: str = parameter("camera", "Frame of the images' headers.")
+    loop: bool = parameter(False, "Begin again at the end of a folder or video.")
+    frames: int = parameter(
+        0, "Stop after so many; 0: at the end of the source.", limits=(0, _MANY)
+    )
+    width: int = parameter(480, "Columns of the synthetic street.", limits=(32, 8192))
+    height: int = parameter(360, "Rows of the synthetic street.", limits=(32, 8192))
+    wait_for_subscribers: int = parameter(0, "Begin once so many listen.", limits=(0, _MANY))
+    report: str = parameter("", "JSON file for the number of frames sent; empty: none.")
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """Of the node `recorder`."""
+
+    image_topic: str = parameter("/camera/image_raw", "Camera topic.")
+    node: str = parameter("/regseg", "The segmenting node, whose mask and overlay are recorded.")
+    out: str = parameter("demo", "Folder for demo.mp4, demo.png and demo.json.")
+    rate: float = parameter(15.0, "Frames a second of the video.", limits=(0.1, 1000.0))

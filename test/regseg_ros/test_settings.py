@@ -1,0 +1,84 @@
+"""A parameter is described once: YAML, README and nodes are held to its field."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from regseg_core.outputs import OUTPUTS
+from regseg_ros.settings import RecorderSettings, SegmenterSettings, SourceSettings, described
+
+
+def rows(readme: str, heading: str) -> list[tuple[str, ...]]:
+    """The cells of the table under a heading, without its head."""
+    section = readme.split(f"### {heading}\n")[1].split("\n#")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+
+
+def plain(cell: str) -> str:
+    return cell.strip("`")
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_yaml_has_every_parameter_with_its_default(root: Path) -> None:
+    text = (root / "config" / "segment.yaml").read_text()
+    given = yaml.safe_load(text)["/**"]["ros__parameters"]
+    fields = {name: default for name, (default, _) in described(SegmenterSettings).items()}
+    assert list(given.items()) == list(fields.items())
+
+
+def test_the_readme_has_every_parameter_with_its_default(readme: str) -> None:
+    table = {plain(name): plain(default) for name, default, _ in rows(readme, "Parameters")}
+    read_only = {name for name, default in table.items() if default == "read-only"}
+    assert read_only == {"class_names`, `class_ids`, `class_colors"}
+    shown = {
+        name: {"": "empty", True: "true", False: "false"}.get(default, str(default))
+        if isinstance(default, str | bool)
+        else str(default)
+        for name, (default, _) in described(SegmenterSettings).items()
+    }
+    assert {name: table[name] for name in table if name not in read_only} == shown
+
+
+def test_the_readme_and_rviz_name_the_outputs(readme: str, root: Path) -> None:
+    topics = {plain(name): kind for name, kind, _ in rows(readme, "Topics")}
+    for name, output in OUTPUTS.items():
+        assert topics[f"/regseg/{name}"] == f"sensor_msgs/Image, {output.encoding}"
+    shown = set(re.findall(r"Value: /regseg/(\w+)", (root / "config/regseg.rviz").read_text()))
+    assert shown and shown <= set(OUTPUTS)
+
+
+@pytest.mark.parametrize("settings", [SegmenterSettings, SourceSettings, RecorderSettings])
+def test_every_parameter_says_what_it_means(settings: type[object]) -> None:
+    for name, (default, entry) in described(settings).items():
+        assert entry.description.endswith("."), name
+        if entry.limits is not None:
+            assert entry.limits[0] <= default <= entry.limits[1], name
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"network_height": 3}, "set both network_height and network_width"),
+        ({"warm_up": "720x1280"}, "is not HEIGHTxWIDTH ENCODING"),
+        ({"warm_up": "0x1280 bgr8"}, "is not HEIGHTxWIDTH ENCODING"),
+    ],
+)
+def test_settings_that_do_not_fit_are_explained(given: dict[str, object], reason: str) -> None:
+    settings = SegmenterSettings(**given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=reason):
+        _ = settings.size, settings.warm_up_frames
+    assert SegmenterSettings(warm_up="720x1280 nv12").warm_up_frames == (720, 1280, "nv12")
+
+
+def test_settings_are_read_without_ros_and_pytorch() -> None:
+    text = Path(described.__code__.co_filename).read_text()
+    assert not re.search(r"^(import|from) (rclpy|torch|regseg_core|numpy)", text, re.MULTILINE)
