@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -180,6 +181,18 @@ class Rig:
         future = self._clients[service].call_async(request)
         self.until(future.done)
         return future.result()
+
+
+def status(rig_: Rig) -> dict[str, str]:
+    """The node's next diagnostic status."""
+    arrays = rig_.listen("/diagnostics", DiagnosticArray)
+    rig_.until(lambda: arrays)
+    (found,) = arrays[-1].status
+    return {
+        **{v.key: v.value for v in found.values},
+        "message": found.message,
+        "level": found.level,
+    }
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
-from rig import Rig, image, pixels, rig
+from rig import Rig, image, pixels, rig, status
 
 from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreet
@@ -158,18 +158,6 @@ def test_classes_and_parameters_are_described(running: Rig) -> None:
     ).descriptors
     assert alpha.floating_point_range[0].to_value == 1.0 and alpha.description
     assert topic.description
-
-
-def status(rig_: Rig) -> dict[str, str]:
-    """The node's next diagnostic status."""
-    arrays = rig_.listen("/diagnostics", DiagnosticArray)
-    rig_.until(lambda: arrays)
-    (found,) = arrays[-1].status
-    return {
-        **{v.key: v.value for v in found.values},
-        "message": found.message,
-        "level": found.level,
-    }
 
 
 def test_the_node_goes_over_to_a_compiled_graph_and_keeps_segmenting(
