@@ -16,22 +16,27 @@ setup(
     version="0.1.0",
     description="Real-time semantic segmentation in ROS 2 with RegSeg",
     license="Apache-2.0",
-    author="the regseg_ros authors",
-    maintainer="the regseg_ros authors",
-    maintainer_email="maintainers@example.com",
+    project_urls={"Paper": "https://arxiv.org/abs/2111.09957"},
+    author="The regseg_ros developers",
+    maintainer="The regseg_ros developers",
+    maintainer_email="regseg_ros@users.noreply.github.com",
     python_requires=">=3.10",
     packages=find_packages(include=["regseg_core*", "regseg_ros*"]),
-    package_data={"regseg_core.zoo": ["*.safetensors", "*.json"]},
+    package_data={
+        "regseg_core": ["py.typed"],
+        "regseg_core.zoo": ["*.safetensors", "*.json"],
+        "regseg_ros": ["py.typed"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
-        (f"share/{NAME}", ["package.xml", "NOTICE"]),
+        (f"share/{NAME}", ["package.xml", "LICENSE", "NOTICE"]),
         (f"share/{NAME}/launch", files("launch/*.launch.py")),
         (f"share/{NAME}/config", files("config/*.*")),
         (f"share/{NAME}/config/train", files("config/train/*.yaml")),
     ],
     install_requires=[
         "torch>=2.6,<2.15",
-        "numpy>=1.26,<2.3",
+        "numpy>=1.26",
         "opencv-python-headless>=4.9",
         "PyYAML>=6",
         "safetensors>=0.4.3",
@@ -40,6 +45,8 @@ setup(
         "pillow>=10",
     ],
     extras_require={
+        # `colcon test` runs pytest only where an extra of this name asks for it.
+        "test": ["pytest>=7"],
         "openvino": ["openvino>=2025.0"],
         # Torch-TensorRT pins the PyTorch that it fits.
         "torch-tensorrt": ["torch-tensorrt>=2.6,<2.15"],

@@ -4,15 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+suits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
-# A sourced ROS brings modules built for the system's Python, so that one goes first.
+# The system's Python first: a sourced ROS brings modules that are built for it.
 python=""
-for candidate in python3 python3.12 python3.11 python3.13 python3.10; do
+for candidate in python3 python3.12 python3.11 python3.13 python3.14 python3.10; do
     if suits "$candidate"; then python=$candidate; break; fi
 done
 if [ -z "$python" ]; then
-    echo "error: Python 3.10 to 3.13 is needed and $(python3 --version 2>&1 || true) is what there is" >&2
+    echo "error: Python 3.10 to 3.14 is needed and $(python3 --version 2>&1 || true) is what there is" >&2
     exit 1
 fi
 
@@ -36,8 +36,11 @@ install() { .venv/bin/python -m pip install --disable-pip-version-check "$@"; }
 
 if .venv/bin/python -c 'import rclpy' 2>/dev/null; then
     echo "== using rclpy of the sourced ROS ${ROS_DISTRO:-}"
-    # Its cv_bridge is built against NumPy 1.
-    sed 's/^numpy==.*/numpy==1.26.4/' requirements/base.txt > .venv/base.txt
+    cp requirements/base.txt .venv/base.txt
+    # Its cv_bridge is built against the system's NumPy: 1 up to Jazzy and Kilted, later 2.
+    if "$python" -c 'import numpy, sys; sys.exit(not numpy.__version__.startswith("1."))'; then
+        sed -i -e '/^numpy==/d' -e '$ a numpy==1.26.4' .venv/base.txt
+    fi
     install -r .venv/base.txt -r requirements/train.txt -r requirements/dev.txt
 elif .venv/bin/python -c 'import sys, importlib.util as u; sys.exit(not u.find_spec("rclpy"))'; then
     echo "error: the sourced ROS ${ROS_DISTRO:-} has an rclpy that $(.venv/bin/python --version) cannot load;" \

@@ -38,15 +38,20 @@ class Installed:
         }
 
 
-def build(workspace: Path) -> Installed:
-    """Copies this checkout into a workspace and builds it there."""
-    shutil.copytree(ROOT, workspace / "src" / "regseg_ros", ignore=LEFT_OUT)
+def colcon(verb: str, workspace: Path) -> None:
+    """Runs a verb of colcon in a workspace, with its output in the error where it fails."""
     program = "import sys; from colcon_core.command import main; sys.exit(main())"
     result = subprocess.run(
-        [sys.executable, "-c", program, "build", "--event-handlers", "console_direct+"],
+        [sys.executable, "-c", program, verb, "--event-handlers", "console_direct+"],
         cwd=workspace,
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def build(workspace: Path) -> Installed:
+    """Copies this checkout into a workspace and builds it there."""
+    shutil.copytree(ROOT, workspace / "src" / "regseg_ros", ignore=LEFT_OUT)
+    colcon("build", workspace)
     return Installed(workspace / "install" / "regseg_ros")

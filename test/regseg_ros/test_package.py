@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from email import message_from_string
 from pathlib import Path
 from xml.etree import ElementTree
+from zipfile import ZipFile
 
-from installed import LEFT_OUT, Installed
+from installed import LEFT_OUT, Installed, build, colcon
 from rig import Rig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,8 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
     }
     for file in (
         "package.xml",
+        "LICENSE",
+        "NOTICE",
         "launch/segment.launch.py",
         "config/segment.yaml",
         "config/regseg.rviz",
@@ -53,6 +57,34 @@ def test_installed_executables_work_together(
     assert masks[0].header.frame_id == "camera"
 
 
+def test_colcon_runs_the_tests_with_pytest_and_leaves_out_the_slow_ones(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    build(workspace)
+    tests = workspace / "src" / "regseg_ros" / "test"
+    shutil.rmtree(tests)
+    tests.mkdir()
+    (tests / "test_two.py").write_text(
+        "import pytest\n\n\ndef test_fast() -> None: ...\n\n\n"
+        "@pytest.mark.slow\ndef test_slow() -> None: ...\n"
+    )
+    colcon("test", workspace)
+    report = ElementTree.parse(workspace / "build" / "regseg_ros" / "pytest.xml")
+    assert [case.get("name") for case in report.iter("testcase")] == ["test_fast"]
+
+
+def test_setup_and_package_xml_agree(installed: Installed) -> None:
+    (folder,) = installed.prefix.glob("lib/python*/site-packages/regseg_ros-*.egg-info")
+    about = message_from_string((folder / "PKG-INFO").read_text(encoding="utf-8"))
+    root = ElementTree.parse(installed.share / "package.xml").getroot()
+    maintainer = root.find("maintainer")
+    assert maintainer is not None
+    assert about["Version"] == root.findtext("version")
+    assert about["Maintainer"] == maintainer.text
+    assert about["Maintainer-email"] == maintainer.get("email")
+    assert about["License"] == root.findtext("license")
+    assert (installed.share / "LICENSE").is_file()
+
+
 def test_package_xml_declares_what_the_code_imports() -> None:
     root = ElementTree.parse(ROOT / "package.xml").getroot()
     declared = {element.text for element in root if element.tag.endswith("depend")}
@@ -66,6 +98,20 @@ def test_package_xml_declares_what_the_code_imports() -> None:
     ros |= {n for n in imported if n.endswith(("_msgs", "_interfaces", "_python"))}
     assert root.get("format") == "3"
     assert ros <= declared
+
+
+def test_the_wheel_has_the_licence_and_no_upper_bound_on_numpy(tmp_path: Path) -> None:
+    copy = shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(copy)], check=True)
+    (path,) = tmp_path.glob("*.whl")
+    with ZipFile(path) as wheel:
+        names = wheel.namelist()
+        (about,) = (n for n in names if n.endswith(".dist-info/METADATA"))
+        required = message_from_string(wheel.read(about).decode()).get_all("Requires-Dist", [])
+    assert {"LICENSE", "NOTICE"} <= {n.rpartition("/")[2] for n in names if ".dist-info/" in n}
+    (numpy,) = (entry for entry in required if entry.startswith("numpy"))
+    assert "<" not in numpy
 
 
 def test_pip_gives_the_library_without_ros(tmp_path: Path) -> None:
