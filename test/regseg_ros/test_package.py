@@ -57,7 +57,7 @@ def test_installed_executables_work_together(
     assert masks[0].header.frame_id == "camera"
 
 
-def test_colcon_runs_the_tests_with_pytest_and_leaves_out_the_slow_ones(tmp_path: Path) -> None:
+def test_colcon_runs_the_fast_tests(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     build(workspace)
     tests = workspace / "src" / "regseg_ros" / "test"
@@ -65,7 +65,8 @@ def test_colcon_runs_the_tests_with_pytest_and_leaves_out_the_slow_ones(tmp_path
     tests.mkdir()
     (tests / "test_two.py").write_text(
         "import pytest\n\n\ndef test_fast() -> None: ...\n\n\n"
-        "@pytest.mark.slow\ndef test_slow() -> None: ...\n"
+        "@pytest.mark.slow\ndef test_slow() -> None: ...\n\n\n"
+        "@pytest.mark.integration\ndef test_processes() -> None: ...\n"
     )
     colcon("test", workspace)
     report = ElementTree.parse(workspace / "build" / "regseg_ros" / "pytest.xml")
