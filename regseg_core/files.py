@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
+from regseg_core.errors import RegSegError
 
-class FileError(OSError):
+
+class FileError(RegSegError, OSError):
     """A file that cannot be read or written, with its path."""
 
 
@@ -27,6 +30,30 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raises FileError where `write_bytes` could not write that file; for a look before long work.
+
+    Leaves nothing behind: a folder that is missing is not made.
+    """
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises FileError where no file could be written into a folder, which may be missing.
+
+    Leaves nothing behind.
+    """
+    folder = folder.absolute()
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise FileError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
 def clear_partial(folder: Path) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from regseg_core.arrays import Image
+from regseg_core.containers import is_cut_off
 from regseg_core.files import FileError, write_bytes
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -25,9 +26,16 @@ class MediaError(FileError):
     """An image or video that cannot be read or written, with its path."""
 
 
+class CutOffError(MediaError):
+    """A video that ends early, with how many of its frames were read."""
+
+
 def read_image(path: str | Path) -> Image:
     """H x W x 3 uint8 RGB. Raises MediaError where there is no readable image."""
-    data = cv2.imread(str(path), _READ_RGB or cv2.IMREAD_COLOR)
+    try:
+        data = cv2.imread(str(path), _READ_RGB or cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than it reads
+        raise MediaError(f"{path} is not a readable image: {error.err}") from error
     if data is None:
         raise MediaError(f"{path} is not a readable image")
     if _READ_RGB is None:
@@ -63,13 +71,16 @@ def list_images(folder: str | Path) -> list[Path]:
 def read_video(source: str | Path | int) -> Iterator[Image]:
     """Frames of a video, or of the camera device of that number: H x W x 3 uint8 RGB.
 
-    Raises MediaError where it cannot be opened or holds no frame.
+    Raises MediaError where it cannot be opened or holds no frame; CutOffError, after the last frame
+    that could be read, where the file ends before the video does.
     """
     capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
     try:
         if not capture.isOpened():
-            what = f"camera device {source}" if isinstance(source, int) else str(source)
-            raise MediaError(f"{what} is not a readable video, image or camera")
+            if isinstance(source, int):
+                raise MediaError(f"camera device {source} is not a readable camera")
+            cut = "; the file is cut off" if is_cut_off(source) else ""
+            raise MediaError(f"{source} is not a readable video, image or camera{cut}")
         count = 0
         while True:
             good, frame = capture.read()
@@ -79,6 +90,9 @@ def read_video(source: str | Path | int) -> Iterator[Image]:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         if not count:
             raise MediaError(f"{source} holds no frame")
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if count < total and not isinstance(source, int) and is_cut_off(source):
+            raise CutOffError(f"{source} is cut off: {count} of {total} frames could be read")
     finally:
         capture.release()
 
@@ -102,8 +116,11 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, frame_rate: float) -> None:
-        # Here, so that nodes run without it where ROS comes from apt.
-        import av
+        try:
+            # Here, so that nodes run without it where ROS comes from apt.
+            import av
+        except ImportError as error:
+            raise MediaError(f"writing a video needs PyAV: pip install av ({error})") from error
 
         self._new_frame, self._codec_error = av.VideoFrame.from_ndarray, av.FFmpegError
         self.path = Path(path)
