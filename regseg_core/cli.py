@@ -5,24 +5,45 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from regseg_core import zoo
-from regseg_core.backends.base import BackendError
 from regseg_core.backends.choose import BACKENDS
+from regseg_core.errors import RegSegError
 from regseg_core.precision import PRECISIONS
 from regseg_core.segmenter import Segmenter
+
+DEBUG_HELP = "show the traceback of every error"
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """The parser of `python -m regseg_core.<name>`."""
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"python -m regseg_core.{name}",
         description=description,
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    add_debug_option(parser)
+    parser.set_defaults(debug=False)
+    return parser
+
+
+def add_debug_option(parser: argparse.ArgumentParser) -> None:
+    """What `errors_in_one_line` asks for; to a parser of `command_parser` or one of its parts."""
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=DEBUG_HELP)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number, not below `least`."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return number
 
 
 def size(text: str) -> tuple[int, int]:
@@ -68,9 +89,14 @@ def make_segmenter(options: argparse.Namespace) -> Segmenter:
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Ends the program with the message of a file or argument that cannot be used."""
+def errors_in_one_line(debug: bool = False) -> Iterator[None]:
+    """Ends the program with the message of a file or argument that cannot be used.
+
+    Other exceptions are bugs and keep their traceback; with `debug` all do.
+    """
     try:
         yield
-    except (OSError, ValueError, BackendError) as error:
+    except (RegSegError, OSError) as error:
+        if debug:
+            raise
         sys.exit(f"error: {error}")

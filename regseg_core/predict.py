@@ -15,8 +15,10 @@ from regseg_core.cli import (
     errors_in_one_line,
     make_segmenter,
 )
+from regseg_core.files import check_folder, check_writable
 from regseg_core.media import (
     IMAGE_SUFFIXES,
+    CutOffError,
     MediaError,
     VideoWriter,
     list_images,
@@ -91,18 +93,22 @@ def predict_images(segment: Segmenter, jobs: list[Job], alpha: float) -> list[st
     return errors
 
 
-def predict_video(segment: Segmenter, job: Job, alpha: float) -> None:
+def predict_video(segment: Segmenter, job: Job, alpha: float) -> list[str]:
     """Writes the video with the mask over it, and a numbered label image for each frame.
 
-    Raises MediaError.
+    Of a video that is cut off, what can be read; returns what could not. Raises MediaError.
     """
     frames = tqdm(read_video(job.source), unit="frame", desc="segmenting")
     with VideoWriter(job.overlay, video_rate(job.source)) as writer:
-        for number, frame in enumerate(frames):
-            result = segment(frame, encoding="rgb8")
-            writer.write(result.overlay(alpha))
-            if job.labels is not None:
-                write_image(job.labels / f"{job.source.stem}_{number:06d}.png", result.labels)
+        try:
+            for number, frame in enumerate(frames):
+                result = segment(frame, encoding="rgb8")
+                writer.write(result.overlay(alpha))
+                if job.labels is not None:
+                    write_image(job.labels / f"{job.source.stem}_{number:06d}.png", result.labels)
+        except CutOffError as error:
+            return [str(error)]
+    return []
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -113,15 +119,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the mask, 0 to 1")
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
-    errors: list[str] = []
-    with errors_in_one_line():
+    with errors_in_one_line(options.debug):
         jobs = plan(options.input, options.out, options.labels_out)
+        for job in jobs:
+            check_writable(job.overlay)
+        if options.labels_out is not None:
+            check_folder(options.labels_out)
         segment = make_segmenter(options)
         if jobs[0].overlay.suffix.lower() == ".mp4":
-            predict_video(segment, jobs[0], options.alpha)
+            errors = predict_video(segment, jobs[0], options.alpha)
+            print(f"wrote {jobs[0].overlay}")
         else:
             errors = predict_images(segment, jobs, options.alpha)
-    print(f"wrote {len(jobs) - len(errors)} of {len(jobs)}, such as {jobs[0].overlay}")
+            print(f"wrote {len(jobs) - len(errors)} of {len(jobs)}, such as {jobs[0].overlay}")
     if errors:
         sys.exit("\n".join(f"error: {error}" for error in errors))
 

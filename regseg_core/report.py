@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--data", help="the run's data, where they have moved")
     options = parser.parse_args(arguments)
-    with errors_in_one_line():
+    with errors_in_one_line(options.debug):
         config = read_config(options.run)
         segment = Segmenter(options.run / "weights.safetensors", backend="eager")
         print(segment.description)

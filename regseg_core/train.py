@@ -21,7 +21,7 @@ from regseg_core.training.run import train
 def main(arguments: list[str] | None = None) -> None:
     asked = parse("train", __doc__, arguments)
     command = shlex.join(["python", "-m", "regseg_core.train", *(arguments or sys.argv[1:])])
-    with errors_in_one_line():
+    with errors_in_one_line(asked.debug):
         weights = train(asked.config, asked.data, asked.out, asked.resume, command)
     print(f"wrote {weights} and pictures in {weights.parent / 'report'}")
 

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
+from regseg_core.cli import DEBUG_HELP
+from regseg_core.errors import ArgumentError
 from regseg_core.training.config import TrainingConfig
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -27,6 +29,7 @@ class Command:
     #: The run's folder.
     out: Path
     resume: bool
+    debug: bool
 
 
 class _Parser(ArgumentParser):
@@ -53,7 +56,7 @@ class _Parser(ArgumentParser):
 
 
 def parse(name: str, description: str | None, arguments: list[str] | None) -> Command:
-    """Parses `--config FILE`, `--data`, `--out`, `--resume` and every field of TrainingConfig.
+    """Parses every field of TrainingConfig, `--config FILE`, and what `Command` holds beside it.
 
     Ends the program for `--help`, `--print-config`, and fields that are missing, unknown,
     ill-typed or out of range.
@@ -72,15 +75,17 @@ def parse(name: str, description: str | None, arguments: list[str] | None) -> Co
         "--out", type=str | None, help="folder of the run; null: runs/NAME_OF_THE_CONFIG"
     )
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
+    parser.add_argument("--debug", action="store_true", help=DEBUG_HELP)
     parser.add_class_arguments(TrainingConfig, None)
     values = parser.parse_args(arguments)
     try:
         built = parser.instantiate(values)
         config = TrainingConfig(**{f.name: built[f.name] for f in fields(TrainingConfig)})
-    except ValueError as error:
+    except ArgumentError as error:
         parser.error(str(error))
     if values.data is None:
         parser.error("give --data, a data set's folder")
     configs = values.config or []
     name_of_run = Path(str(configs[-1])).stem if configs else "train"
-    return Command(config, values.data, Path(values.out or f"runs/{name_of_run}"), values.resume)
+    out = Path(values.out or f"runs/{name_of_run}")
+    return Command(config, values.data, out, values.resume, values.debug)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from regseg_core.errors import ArgumentError
+
 #: Streets for training.
 STREETS = 5000
 
@@ -104,24 +106,33 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for settings that are out of range or exclude one another."""
+        """Raises ArgumentError for settings that are out of range or exclude one another."""
         augment = self.augment
         if not 1 <= augment.short_side_min <= augment.short_side_max:
-            raise ValueError(
+            raise ArgumentError(
                 f"augment.short_side_min {augment.short_side_min} must be at least 1 and no more"
                 f" than short_side_max {augment.short_side_max}"
             )
-        at_least_one = {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "validate_every": self.validate_every,
-            "augment.crop_height": augment.crop_height,
-            "augment.crop_width": augment.crop_width,
-            "dataset.tile": self.dataset.tile,
+        optimizer = self.optimizer
+        at_least: dict[str, tuple[float, float]] = {
+            "epochs": (self.epochs, 1),
+            "batch_size": (self.batch_size, 1),
+            "validate_every": (self.validate_every, 1),
+            "seed": (self.seed, 0),
+            "augment.crop_height": (augment.crop_height, 1),
+            "augment.crop_width": (augment.crop_width, 1),
+            "augment.operations": (augment.operations, 0),
+            "dataset.tile": (self.dataset.tile, 1),
+            "dataset.workers": (self.dataset.workers, 0),
+            "optimizer.lr": (optimizer.lr, 0),
+            "optimizer.momentum": (optimizer.momentum, 0),
+            "optimizer.weight_decay": (optimizer.weight_decay, 0),
+            "optimizer.warmup": (optimizer.warmup, 0),
+            "optimizer.clip_norm": (optimizer.clip_norm or 0, 0),
         }
-        for name, value in at_least_one.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name, (value, least) in at_least.items():
+            if not value >= least:  # NaN too
+                raise ArgumentError(f"{name} must be at least {least}, not {value}")
         shares: dict[str, float] = {
             "dataset.class_uniform": self.dataset.class_uniform,
             "loss.hardest": self.loss.hardest,
@@ -129,13 +140,15 @@ class TrainingConfig:
         }
         for name, share in shares.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {share}")
+                raise ArgumentError(f"{name} must be from 0 to 1, not {share}")
         if not 0 <= self.dataset.street <= STREETS:
-            raise ValueError(
+            raise ArgumentError(
                 f"dataset.street must be from 0 to {STREETS}, not {self.dataset.street}"
             )
+        if self.seed >= 2**32:
+            raise ArgumentError(f"seed must be below 2^32, not {self.seed}")
         if not self.dataset.train:
-            raise ValueError("dataset.train must name at least one split")
+            raise ArgumentError("dataset.train must name at least one split")
 
     @property
     def trains_on_val(self) -> bool:

@@ -20,14 +20,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg_core import zoo
-from regseg_core.data.labelled import DataError
 from regseg_core.device import (
     choose_device,
     device_title,
     has_fast_bfloat16,
     keep_freed_memory,
 )
-from regseg_core.files import clear_partial, write_bytes
+from regseg_core.errors import RegSegError
+from regseg_core.files import check_folder, clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.segmenter import Segmenter
@@ -43,8 +43,16 @@ from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weig
 #: Below so many steps a network from scratch has hardly begun to learn.
 FEW_STEPS = 500
 
+#: How PyTorch begins the message of an error that a loader process has sent.
+_CAUGHT = "Caught "
+
 #: What may change between two sittings of one run.
 _MAY_CHANGE = frozenset({"epochs", "validate_every", "dataset.workers", "optimizer.clip_norm"})
+
+
+class RunError(RegSegError, ValueError):
+    """A run's folder that cannot be used as asked."""
+
 
 _PRECISIONS = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 
@@ -60,10 +68,12 @@ def train(
     or of the last where that split is trained on; at the end pictures into `report/`. `resume` goes
     on from `last.ckpt`, or begins where no epoch had ended.
 
-    Raises DataError for data that do not fit, FileExistsError for a run that would be overwritten,
-    ValueError for a run that cannot be resumed like this, DivergedError for a loss that is no
-    number, and what `load_weights` and `save_weights` raise.
+    Raises FileError, before anything else, where `out` cannot be written, DataError for data that
+    do not fit, FileExistsError for a run that would be overwritten, RunError for one that cannot be
+    resumed like this, DivergedError for a loss that is no number, and what `load_weights` and
+    `save_weights` raise.
     """
+    check_folder(out)
     _quiet()
     keep_freed_memory()
     torch.set_float32_matmul_precision("high")
@@ -88,8 +98,10 @@ def train(
     started = time.monotonic()
     try:
         trainer.fit(task, module, ckpt_path=checkpoint if resume else None, weights_only=True)
-    except DataError as error:
-        raise DataError(_without_traceback(str(error))) from error
+    except RegSegError as error:
+        if str(error).startswith(_CAUGHT):
+            raise type(error)(_without_traceback(str(error))) from error
+        raise
     if trainer.is_global_zero:
         seconds = time.monotonic() - started
         _save(config, module, out, best, {"command": command, "seconds": seconds})
@@ -110,14 +122,14 @@ def dump_config(config: dict[str, Any]) -> str:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run. Raises FileNotFoundError, and ValueError for another file."""
+    """The configuration of a run. Raises FileNotFoundError, and RunError for another file."""
     path = run / "config.yaml"
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not a configuration: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is not a configuration: {error}") from error
     if not isinstance(config, dict) or not {"data", "dataset"} <= set(config):
-        raise ValueError(f"{path} is not the configuration of a run")
+        raise RunError(f"{path} is not the configuration of a run")
     return config
 
 
@@ -228,8 +240,6 @@ def _save(
 
 def _without_traceback(message: str) -> str:
     """What is wrong, from an error that a loader process has sent along with its traceback."""
-    if not message.startswith("Caught "):
-        return message
     return message.strip().splitlines()[-1].partition(": ")[2]
 
 
@@ -247,20 +257,18 @@ def _can_resume(out: Path, config: dict[str, Any], labels: LabelSet) -> bool:
     changed = [key for key in now if now[key] != was.get(key) and key not in _MAY_CHANGE]
     if changed:
         listed = "; ".join(f"{key} was {was.get(key)!r}, is {now[key]!r}" for key in changed)
-        raise ValueError(
+        raise RunError(
             f"{out} is another run: {listed}; give --config {out / 'config.yaml'} --out {out}, or"
             " another --out"
         )
     if saved["hyper_parameters"]["classes"] != list(labels.names):
         classes = ", ".join(saved["hyper_parameters"]["classes"])
-        raise ValueError(f"{checkpoint} is a run of classes {classes}; give another --out")
+        raise RunError(f"{checkpoint} is a run of classes {classes}; give another --out")
     weights = out / "weights.safetensors"
     # Else it was stopped after its last epoch, before they were written.
     written = weights.exists() and weights.stat().st_mtime >= checkpoint.stat().st_mtime
     if written and saved["epoch"] + 1 >= config["epochs"]:
-        raise ValueError(
-            f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs"
-        )
+        raise RunError(f"{checkpoint} has had its {saved['epoch'] + 1} epochs; give more --epochs")
     return True
 
 

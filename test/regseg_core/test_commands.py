@@ -4,62 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
+from films import cut, write_film
 
 from regseg_core import Segmenter, predict
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import (
-    MediaError,
     VideoWriter,
-    list_images,
     read_image,
     read_video,
     write_image,
 )
-
-
-def test_pictures_keep_their_pixels(tmp_path: Path, street: Image) -> None:
-    write_image(tmp_path / "sub" / "a.png", street)
-    assert np.array_equal(read_image(tmp_path / "sub" / "a.png"), street)
-    with pytest.raises(MediaError, match="not a readable image"):
-        read_image(tmp_path / "none.png")
-    with pytest.raises(MediaError, match=r"suffix '\.xyz'"):
-        write_image(tmp_path / "a.xyz", street)
-    with pytest.raises(MediaError, match="no images"):
-        list_images(tmp_path)
-
-
-def test_films_are_h264_and_keep_their_frames(tmp_path: Path) -> None:
-    frames = [SyntheticStreet(161, 121).frame(t / 10)[0] for t in range(6)]
-    with VideoWriter(tmp_path / "video.mp4", 10) as video:
-        for frame in frames:
-            video.write(frame)
-    with av.open(str(tmp_path / "video.mp4")) as container:
-        stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        assert stream.average_rate == 10
-    read = list(read_video(tmp_path / "video.mp4"))
-    assert len(read) == 6
-    assert all(
-        np.abs(a[:120, :160].astype(int) - b).mean() < 12 for a, b in zip(frames, read, strict=True)
-    )
-
-
-def test_an_interrupted_film_leaves_nothing(tmp_path: Path, street: Image) -> None:
-    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "video.mp4", 10) as video:
-        video.write(street)
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_film_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(MediaError, match=r"text\.mp4 is not a readable video"):
-        next(read_video(tmp_path / "text.mp4"))
 
 
 def test_predict_a_picture(tmp_path: Path, street: Image) -> None:
@@ -117,3 +75,26 @@ def test_predict_never_writes_one_result_over_another(tmp_path: Path, street: Im
 def test_predict_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="error: there is no"):
         predict.main([str(tmp_path / "none.png"), "-o", str(tmp_path)])
+
+
+def test_predict_writes_what_half_a_film_holds_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = cut(write_film(tmp_path / "film.mp4"), 0.3)
+    with pytest.raises(SystemExit) as ended:
+        predict.main([str(film), "-o", str(tmp_path / "out.mp4")])
+    written = len(list(read_video(tmp_path / "out.mp4")))
+    assert ended.value.code == f"error: {film} is cut off: {written} of 30 frames could be read"
+    assert written > 2 and f"wrote {tmp_path / 'out.mp4'}" in capsys.readouterr().out
+
+
+def test_predict_looks_first_where_it_writes(
+    tmp_path: Path, street: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.png", street)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(predict, "make_segmenter", lambda _: pytest.fail("work has begun"))
+    below, good = str(tmp_path / "file" / "out"), str(tmp_path / "out")
+    for places in (["-o", below], ["-o", good, "--labels-out", below]):
+        with pytest.raises(SystemExit, match=r"error: cannot write into .*file"):
+            predict.main([str(tmp_path / "a.png"), *places])
