@@ -21,9 +21,9 @@ from regseg_core.cli import add_weights_options, command_parser, errors_in_one_l
 from regseg_core.device import choose_device
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
+from regseg_core.evaluation.verify import compare
 from regseg_core.files import write_bytes
 from regseg_core.precision import PRECISIONS
-from regseg_core.training.verify import compare
 from regseg_core.weights import find_weights
 
 

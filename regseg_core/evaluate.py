@@ -15,10 +15,11 @@ from regseg_core.cli import (
     make_segmenter,
 )
 from regseg_core.data.labelled import DataError
-from regseg_core.files import write_bytes
+from regseg_core.data.opening import open_split
+from regseg_core.evaluation.scoring import AveragedViews, Scorer, single_view
+from regseg_core.files import check_folder, check_writable, write_bytes
 from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from regseg_core.media import write_image
-from regseg_core.training.scoring import AveragedViews, Scorer, open_scored, single_view
 
 _ABSENT = "does not occur: left out of the mean"
 
@@ -61,7 +62,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
-    with errors_in_one_line():
+    with errors_in_one_line(options.debug):
+        if options.json:
+            check_writable(options.json)
+        if options.save_submission:
+            check_folder(options.save_submission)
         segment = make_segmenter(options)
         views = options.flip or options.scales != [1.0]
         predict = (
@@ -69,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         if options.save_submission and segment.labels.names != CITYSCAPES.names:
             raise DataError("a submission is for weights with the classes of cityscapes")
-        images = open_scored(options.data, options.split, segment.labels)
+        images = open_split(options.data, options.split, segment.labels)
         scorer = Scorer(predict, images, segment.labels)
         for scored in scorer:
             if options.save_submission:

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from regseg_core.arrays import Image
+from regseg_core.errors import RegSegError
 
 #: In tensors of class indices: a pixel that has no class and that no loss or score counts.
 IGNORE_INDEX = 255
@@ -20,7 +21,7 @@ IGNORE_INDEX = 255
 MAX_CLASSES = 255
 
 
-class LabelError(ValueError):
+class LabelError(RegSegError, ValueError):
     """A label set, or labels that do not belong to it, with what is wrong and where."""
 
 
@@ -103,6 +104,20 @@ class LabelSet:
                 f" {self.name!r} (ids {list(self.ids)}, ignored {self.ignore_id})"
             )
         return cv2.LUT(label_image, table).astype(np.uint8, copy=False)
+
+    def ordered(self, names: Iterable[str]) -> LabelSet:
+        """The same classes, with the ids that they have, in the order of `names`.
+
+        Raises LabelError where these are other names.
+        """
+        names = tuple(names)
+        if sorted(names) != sorted(self.names):
+            raise LabelError(
+                f"label set {self.name!r} has the classes {', '.join(self.names)}, not"
+                f" {', '.join(names)}"
+            )
+        classes = tuple(self.classes[self.names.index(name)] for name in names)
+        return LabelSet(self.name, classes, self.ignore_id)
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads."""

@@ -10,9 +10,10 @@ import argparse
 from pathlib import Path
 
 from regseg_core import Segmenter
+from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.evaluate import format_scores
-from regseg_core.training.scoring import evaluate, open_scored, single_view
+from regseg_core.evaluation.scoring import evaluate, single_view
 from regseg_core.weights import ModelCard, build_model, read_card, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +37,7 @@ def main() -> None:
     for precision in ("float32", "bfloat16"):
         segment = Segmenter(source, precision=precision, backend="eager")
         for title, data in (("val", options.data), ("synthetic_street", STREET)):
-            images = open_scored(data, "val", segment.labels)
+            images = open_split(data, "val", segment.labels)
             found = evaluate(single_view(segment), images, segment.labels)
             found.pop("images_per_second")  # of this machine
             scores[f"{title}_{precision}"] = found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 from PIL import ExifTags
@@ -13,22 +13,38 @@ from PIL import Image as PILImage
 from torch.utils.data import Dataset
 
 from regseg_core.arrays import Image
+from regseg_core.errors import RegSegError
 from regseg_core.labels import IGNORE_INDEX, LabelError, LabelSet
 from regseg_core.media import MediaError, read_image
 
-#: H x W uint8 ids or H x W x 3 uint8 RGB colours, as stored -> H x W uint8 class indices.
-#: Raises LabelError.
-Decoder = Callable[[Image], Image]
-
 _BYTE_MODES = frozenset({"L", "P", "1"})
 
+#: So many files without a partner are named.
+_NAMED = 5
 
-class DataError(ValueError):
+
+class DataError(RegSegError, ValueError):
     """A data set that cannot be used as it is, with the first files that are wrong."""
 
 
+class Decoder(Protocol):
+    """What the values in label images mean."""
+
+    #: The stored ids and colours, in the order of the class indices.
+    labels: LabelSet
+
+    def __call__(self, stored: Image) -> Image:
+        """H x W uint8 ids or H x W x 3 uint8 RGB colours -> H x W uint8 class indices.
+
+        Raises LabelError.
+        """
+
+
 class Titled(Protocol):
-    """Labelled images that have a name each."""
+    """Labelled images that have a name each; `unpaired` names what has no partner."""
+
+    labels: LabelSet
+    unpaired: tuple[str, ...]
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[Image, Image]: ...
@@ -41,6 +57,7 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
     An item is (H x W x 3 uint8 RGB image, H x W uint8 class indices, 255 ignored); reading one
     raises DataError for a file that is unreadable, two sizes that differ, or ids or colours outside
     the label set. `unpaired` names what has no partner; whoever opens a set for use looks at it.
+    `labels` are the classes of the indices; the stored ids are the decoder's.
     """
 
     def __init__(
@@ -53,7 +70,7 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
     ) -> None:
         self.name, self.pairs, self.labels = name, tuple(pairs), labels
         self.unpaired = tuple(unpaired)
-        self._decode = decode
+        self.decode = decode
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -77,7 +94,7 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
         """The class indices alone, H x W uint8."""
         path = self.pairs[index][1]
         try:
-            return self._decode(read_stored_labels(path))
+            return self.decode(read_stored_labels(path))
         except LabelError as error:
             raise DataError(f"{path}: {error}") from error
 
@@ -93,6 +110,21 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
                 return (width, height) if turned else (height, width)
         except (OSError, PILImage.DecompressionBombError) as error:
             raise DataError(f"{path} is not a readable image") from error
+
+
+def refuse_unpaired(*sets: Titled) -> None:
+    """Raises DataError that names the first images and labels without a partner, if there are."""
+    if unpaired := [entry for images in sets for entry in images.unpaired]:
+        listed = "; ".join(unpaired[:_NAMED])
+        raise DataError(f"{len(unpaired)} files without image or label: {listed}")
+
+
+def refuse_other_classes(data: object, own: LabelSet, wanted: LabelSet) -> NoReturn:
+    """Raises DataError that names the classes of both."""
+    raise DataError(
+        f"{data} is labelled with the classes of {own.name} ({', '.join(own.names)}), not of"
+        f" {wanted.name} ({', '.join(wanted.names)}); give data and weights of the same classes"
+    )
 
 
 def size_mismatch(label: tuple[int, ...], image: tuple[int, ...]) -> str:
@@ -162,7 +194,7 @@ class IdOrColorDecoder:
     """Ids or colours of a label set -> class indices, told apart image by image."""
 
     def __init__(self, labels: LabelSet) -> None:
-        self._labels, self._ids = labels, IdDecoder(labels)
+        self.labels, self._ids = labels, IdDecoder(labels)
 
     def __call__(self, stored: Image) -> Image:
         return self._ids(stored) if stored.ndim == 2 else self._colors(stored)
@@ -170,7 +202,7 @@ class IdOrColorDecoder:
     @cached_property
     def _colors(self) -> ColorDecoder:
         # Not before a colour is met: labels of ids may share colours.
-        return ColorDecoder(self._labels)
+        return ColorDecoder(self.labels)
 
 
 def _packed(colors: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:

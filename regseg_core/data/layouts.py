@@ -13,11 +13,14 @@ from regseg_core.data.labelled import (
     IdDecoder,
     IdOrColorDecoder,
     LabelledImages,
+    refuse_other_classes,
 )
-from regseg_core.labels import CAMVID, CITYSCAPES, CITYSCAPES_LABEL_IDS, LabelSet
+from regseg_core.labels import CAMVID, CAMVID_PUBLISHED, CITYSCAPES, CITYSCAPES_LABEL_IDS, LabelSet
 from regseg_core.media import IMAGE_SUFFIXES
 
 Files = dict[str, Path]
+
+_LABELS_FILE = "labels.yaml"
 
 #: CamVid's colours beside those of the 11 classes that are scored.
 CAMVID_VOID_COLORS = (
@@ -56,7 +59,8 @@ class Layout:
     #: What must be in the data set's folder for this layout, with `{split}` in it.
     image_folder: str
     label_folder: str
-    labels: Callable[[Path], LabelSet]
+    #: The label sets that name its classes, its own first; none where nothing says which.
+    labels: Callable[[Path], tuple[LabelSet, ...]]
     files: Callable[[Path, Path], tuple[Files, Files]]
     decoder: Callable[[LabelSet, Files], Decoder]
 
@@ -68,13 +72,16 @@ class Layout:
 
 
 def open_images(root: Path, split: str, labels: LabelSet | None = None) -> LabelledImages:
-    """Opens one split of a data set in any of `LAYOUTS`, with the layout's own labels unless given.
+    """Opens one split of a data set in any of `LAYOUTS`.
 
-    Files are matched by name, not read. Raises DataError where no layout fits or a split is empty,
-    and LabelError for a label set that cannot be read.
+    Indices are those of `labels`, by the names of the classes; the ids and colours in the files are
+    the data set's own. None: its own classes too. Files are matched by name, not read.
+
+    Raises DataError where no layout fits, a split is empty or the classes are others, and
+    LabelError and FileNotFoundError for a labels.yaml that cannot be read.
     """
     layout = _layout(root, split)
-    labels = labels or layout.labels(root)
+    stored = _stored(root, layout.labels(root), labels)
     images, annotations = layout.files(
         root / layout.image_folder.format(split=split),
         root / layout.label_folder.format(split=split),
@@ -86,7 +93,21 @@ def open_images(root: Path, split: str, labels: LabelSet | None = None) -> Label
         f"{(images | annotations)[key]} has no {'label' if key in images else 'image'}"
         for key in sorted(images.keys() ^ annotations.keys())
     ]
-    return LabelledImages(split, pairs, layout.decoder(labels, annotations), labels, unpaired)
+    return LabelledImages(
+        split, pairs, layout.decoder(stored, annotations), labels or stored, unpaired
+    )
+
+
+def _stored(root: Path, known: tuple[LabelSet, ...], labels: LabelSet | None) -> LabelSet:
+    """What the label images hold, in the order of `labels`."""
+    if labels is None:
+        return known[0] if known else LabelSet.from_yaml(root / _LABELS_FILE)
+    if not known:
+        return labels
+    for own in known:
+        if set(own.names) == set(labels.names):
+            return own.ordered(labels.names)
+    refuse_other_classes(root, known[0], labels)
 
 
 def _layout(root: Path, split: str) -> Layout:
@@ -130,15 +151,19 @@ def _cityscapes(images: Path, labels: Path) -> tuple[Files, Files]:
 
 
 def _cityscapes_decoder(labels: LabelSet, files: Files) -> Decoder:
-    if labels.names != CITYSCAPES.names:
-        raise DataError("Cityscapes' label files are for label set 'cityscapes'")
     if any(path.name.endswith("_labelTrainIds.png") for path in files.values()):
-        return IdDecoder(CITYSCAPES)
-    return IdDecoder(CITYSCAPES_LABEL_IDS, void=CITYSCAPES_VOID_IDS)
+        return IdDecoder(labels)
+    return IdDecoder(CITYSCAPES_LABEL_IDS.ordered(labels.names), void=CITYSCAPES_VOID_IDS)
 
 
-def _own_labels(root: Path) -> LabelSet:
-    return LabelSet.from_yaml(root / "labels.yaml")
+def _own_labels(root: Path) -> tuple[LabelSet, ...]:
+    path = root / _LABELS_FILE
+    return (LabelSet.from_yaml(path),) if path.exists() else ()
+
+
+def _camvid_labels(root: Path) -> tuple[LabelSet, ...]:
+    # Other data sets are kept in these folders too, and can say what their classes are.
+    return _own_labels(root) or (CAMVID, CAMVID_PUBLISHED)
 
 
 def _by_stem(paths: Iterable[Path]) -> Files:
@@ -150,7 +175,7 @@ LAYOUTS = (
         "Cityscapes",
         "leftImg8bit/{split}",
         "gtFine/{split}",
-        lambda _: CITYSCAPES,
+        lambda _: (CITYSCAPES,),
         _cityscapes,
         _cityscapes_decoder,
     ),
@@ -166,7 +191,7 @@ LAYOUTS = (
         "CamVid, 480 x 360",
         "{split}",
         "{split}annot",
-        lambda _: CAMVID,
+        _camvid_labels,
         _in_one_folder,
         lambda labels, _: IdDecoder(labels),
     ),
@@ -174,7 +199,7 @@ LAYOUTS = (
         "CamVid, 960 x 720",
         "{split}",
         "{split}_labels",
-        lambda _: CAMVID,
+        _camvid_labels,
         _camvid_large,
         lambda labels, _: ColorDecoder(labels, CAMVID_VOID_COLORS),
     ),

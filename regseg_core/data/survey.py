@@ -106,7 +106,8 @@ def _key(splits: Mapping[str, Sequence[LabelledImages]], tile: int) -> str:
     digest = hashlib.sha256(f"1 {tile}".encode())
     for name, parts in splits.items():
         for part in parts:
-            digest.update(json.dumps([name, part.labels.to_dict(), part.unpaired]).encode())
+            meaning = [part.labels.to_dict(), part.decode.labels.to_dict()]
+            digest.update(json.dumps([name, *meaning, part.unpaired]).encode())
             for path in (path for pair in part.pairs for path in pair):
                 stat = path.stat()
                 digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())

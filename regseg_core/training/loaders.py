@@ -15,12 +15,14 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from regseg_core.arrays import Image
-from regseg_core.data.labelled import DataError, LabelledImages, Titled
+from regseg_core.data.labelled import DataError, LabelledImages, Titled, refuse_unpaired
 from regseg_core.data.layouts import open_images
+from regseg_core.data.opening import open_split
 from regseg_core.data.sampling import Draw, EpochSampler
 from regseg_core.data.survey import Survey, cached_survey
-from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
+from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
+from regseg_core.errors import ArgumentError
 from regseg_core.labels import CAMVID, LabelSet
 from regseg_core.training.config import STREETS, AugmentConfig, TrainingConfig
 
@@ -76,13 +78,12 @@ class SegmentationData(L.LightningDataModule):
         self.config, self.out = config, out
         chosen = None if config.dataset.labels is None else LabelSet.load(config.dataset.labels)
         self.train_sets: list[LabelledImages] = []
-        self.val_set: Titled = SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED)
-        self.labels = chosen or CAMVID
         if data != STREET:
-            root = Path(data)
-            self.train_sets = [open_images(root, name, chosen) for name in config.dataset.train]
-            self.val_set = open_images(root, config.dataset.val, chosen)
-            self.labels = self.val_set.labels
+            self.train_sets = [
+                open_images(Path(data), name, chosen) for name in config.dataset.train
+            ]
+        self.val_set = open_split(data, config.dataset.val, chosen, _SCORED_STREETS)
+        self.labels = chosen or self.val_set.labels
         self.street = config.dataset.street or (0 if self.train_sets else 10 * config.batch_size)
         self.images = sum(map(len, self.train_sets))
         if self.street and self.labels.names != CAMVID.names:
@@ -90,6 +91,7 @@ class SegmentationData(L.LightningDataModule):
         if config.loss.class_weights and not self.train_sets:
             raise DataError("class weights come from label files, which the street has not")
         if self.images + self.street < config.batch_size:
+            refuse_unpaired(*self.train_sets)  # with what is missing it may be filled
             raise DataError(
                 f"{self.images} training images do not fill a batch of {config.batch_size};"
                 " give a smaller --batch_size"
@@ -123,7 +125,7 @@ class SegmentationData(L.LightningDataModule):
         config = self.config
         world, rank = self._processes()
         if config.batch_size % world:
-            raise ValueError(
+            raise ArgumentError(
                 f"batch_size {config.batch_size} is not a multiple of {world} processes"
             )
         streets = SyntheticStreets(STREETS, config.augment.crop_width, config.augment.crop_height)
@@ -155,7 +157,7 @@ class SegmentationData(L.LightningDataModule):
         """One image a batch, since sizes may differ; each image in one process only."""
         sets: list[Titled] = [self.val_set]
         if self.street and isinstance(self.val_set, LabelledImages):
-            sets.append(SyntheticStreets(_SCORED_STREETS, first_seed=HELD_OUT_SEED))
+            sets.append(open_split(STREET, self.config.dataset.val, streets=_SCORED_STREETS))
         world, rank = self._processes()
         if (least := min(map(len, sets))) < world:
             raise DataError(

@@ -13,13 +13,14 @@ import torch
 from matplotlib.figure import Figure
 
 from regseg_core.arrays import Image
+from regseg_core.data.opening import open_split
 from regseg_core.drawing import sheet
+from regseg_core.evaluation.metrics import ConfusionMatrix
+from regseg_core.evaluation.scoring import Scored, Scorer, single_view
 from regseg_core.figures import save_figure
 from regseg_core.labels import IGNORE_INDEX, LabelSet
 from regseg_core.media import write_image
 from regseg_core.segmenter import Segmenter
-from regseg_core.training.metrics import ConfusionMatrix
-from regseg_core.training.scoring import Scored, Scorer, open_scored, single_view
 
 #: So many of the best and of the worst images are shown.
 _SHOWN = 8
@@ -32,7 +33,7 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
     """
     folder = run / "report"
     pictures = [save_figure(folder / "curves.png", draw_curves(read_metrics(run)))]
-    scorer = Scorer(single_view(segment), open_scored(data, split, segment.labels), segment.labels)
+    scorer = Scorer(single_view(segment), open_split(data, split, segment.labels), segment.labels)
     ranked: list[tuple[float, int]] = []
     for place, scored in enumerate(scorer):
         own = ConfusionMatrix(len(segment.labels))

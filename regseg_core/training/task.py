@@ -11,13 +11,14 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from regseg_core.errors import RegSegError
+from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.graph import Normalize
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.distributed import mean_over_processes, sum_over_processes
 from regseg_core.training.losses import PixelLoss, class_weights
-from regseg_core.training.metrics import ConfusionMatrix
 
 #: N x H x W x 3 uint8 RGB, N x H x W uint8 class indices, and what each image is called.
 Batch = tuple[Tensor, Tensor, Sequence[str]]
@@ -26,7 +27,7 @@ Batch = tuple[Tensor, Tensor, Sequence[str]]
 VALIDATION = ("val_miou", "street_miou")
 
 
-class DivergedError(ValueError):
+class DivergedError(RegSegError, ValueError):
     """A loss that is no number, with the images that it came from."""
 
 

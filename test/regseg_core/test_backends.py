@@ -28,7 +28,7 @@ from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
-from regseg_core.training.verify import compare
+from regseg_core.evaluation.verify import compare
 from regseg_core.weights import find_weights
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def opened(backend: Backend, spec: GraphSpec) -> Compiled:
 
 @pytest.fixture
 def few_streets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regseg_core.training.scoring._STREETS", 12)
+    monkeypatch.setattr("regseg_core.data.opening.SCORED_STREETS", 12)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from regseg_core import Segmenter
 from regseg_core.backends.engine_file import EngineError, read_identity
 from regseg_core.compile import main
 from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.evaluation import verify
 from regseg_core.model import create_model
-from regseg_core.training import verify
 from regseg_core.weights import find_weights, load_weights, save_weights
 
 OPENVINO = "--backend openvino --precision float32 --size 120x160 --encoding rgb8"
@@ -56,7 +56,7 @@ def test_a_graph_is_compiled_for_another_size_of_the_network(tmp_path: Path) -> 
 def test_what_makes_no_file_is_verified_all_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regseg_core.training.scoring._STREETS", 4)
+    monkeypatch.setattr("regseg_core.data.opening.SCORED_STREETS", 4)
     main(
         ["--backend", "inductor", "--precision", "float32", "--size", "64x96", "--verify", "street"]
     )

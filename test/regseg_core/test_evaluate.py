@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,15 +12,21 @@ import layouts
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from regseg_core import Segmenter, evaluate, report, zoo
+from regseg_core.backends.base import Job
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.data.labelled import DataError
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
+from regseg_core.evaluation.scoring import AveragedViews, single_view
+from regseg_core.evaluation.verify import compare
 from regseg_core.labels import CAMVID, CITYSCAPES
 from regseg_core.media import read_image, write_image
 from regseg_core.model import create_model
 from regseg_core.train import main as train
-from regseg_core.training.scoring import AveragedViews, single_view
 from regseg_core.weights import ModelCard, build_model, read_card, save_weights
 
 
@@ -71,6 +79,50 @@ def test_evaluate_ends_with_one_line(tmp_path: Path) -> None:
     (root / "valannot" / "1.png").unlink()
     with pytest.raises(SystemExit, match=r"error: 1 files without .*val/1\.png has no label"):
         evaluate.main(["--data", str(root)])
+
+
+def test_weights_are_not_scored_on_data_of_other_classes(tmp_path: Path) -> None:
+    image, label = np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96), np.uint8)
+    root = layouts.folder(tmp_path, {"val/a": (image, label)})
+    both = r"labels \(path, grass, person\), not of camvid \(sky, .*bicyclist\)"
+    with pytest.raises(SystemExit, match=f"error: .*{both}"):
+        evaluate.main(["--data", str(root)])
+    weights = zoo.find("regseg48-camvid")
+    card = read_card(weights)
+    assert card is not None
+    job = Job(card, weights, GraphSpec("rgb8", 64, 96), torch.device("cpu"), None)
+    with pytest.raises(DataError, match=both):
+        compare(Eager().build(job), job, str(root), "val")
+
+
+def test_what_verifies_looks_for_missing_labels(tmp_path: Path) -> None:
+    root = layouts.camvid(tmp_path, 2)
+    (root / "valannot" / "1.png").unlink()
+    weights = zoo.find("regseg48-camvid")
+    card = read_card(weights)
+    assert card is not None
+    job = Job(card, weights, GraphSpec("rgb8", 64, 96), torch.device("cpu"), None)
+    with pytest.raises(DataError, match=r"1 files without .*val/1\.png has no label"):
+        compare(Eager().build(job), job, str(root), "val")
+
+
+@pytest.mark.parametrize("option", ["--json", "--save-submission"])
+def test_a_place_that_cannot_be_written_is_noticed_first(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(evaluate, "make_segmenter", lambda _: pytest.fail("work has begun"))
+    with pytest.raises(SystemExit, match=r"error: cannot write into .*file"):
+        evaluate.main(["--data", "street", option, str(tmp_path / "file" / "scores")])
+
+
+def test_scoring_needs_no_trainer() -> None:
+    code = (
+        "import sys; sys.modules['lightning'] = None\n"
+        "import regseg_core.evaluate, regseg_core.compile, regseg_core.evaluation.verify\n"
+        "sys.exit(any(name.startswith('regseg_core.training') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_one_view_of_the_own_size_is_what_the_node_sees() -> None:

@@ -39,6 +39,14 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
     assert indices.tolist() == [[255, 1], [0, 255]]
 
 
+def test_classes_in_another_order_keep_their_ids() -> None:
+    turned = CAMVID.ordered(reversed(CAMVID.names))
+    assert turned.ids == tuple(reversed(CAMVID.ids)) and turned.ignore_id == 11
+    assert turned.classes[0] == CAMVID.classes[-1]
+    with pytest.raises(LabelError, match=r"camvid' has the classes sky, .* not sky, lake"):
+        CAMVID.ordered(("sky", "lake"))
+
+
 def test_ids_default_to_the_place_in_the_list() -> None:
     data = {"classes": [{"name": "a", "color": [0, 0, 0]}, {"name": "b", "color": [1, 1, 1]}]}
     assert LabelSet.from_dict(data).ids == (0, 1)

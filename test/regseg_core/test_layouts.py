@@ -11,7 +11,8 @@ from PIL import Image as PILImage
 
 from regseg_core.data.labelled import DataError
 from regseg_core.data.layouts import CAMVID_VOID_COLORS, CITYSCAPES_VOID_IDS, open_images
-from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.data.opening import SCORED_STREETS, open_split
+from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
 from regseg_core.labels import CAMVID, CAMVID_PUBLISHED, CITYSCAPES, LabelSet
 from regseg_core.media import write_image
 
@@ -112,3 +113,73 @@ def test_an_unknown_layout_is_answered_with_the_known_ones(tmp_path: Path) -> No
     (tmp_path / "valannot").mkdir()
     with pytest.raises(DataError, match=r"no images in .*val"):
         open_images(tmp_path, "val")
+
+
+def park(tmp_path: Path) -> tuple[Path, LabelSet]:
+    """A folder whose labels are path, grass and person in equal parts, and its label set."""
+    label = np.array([[0, 1, 2] * 3] * 6, np.uint8)
+    root = folder(tmp_path, {"val/a": (np.zeros((6, 9, 3), np.uint8), label)})
+    return root, LabelSet.from_yaml(root / "labels.yaml")
+
+
+def test_the_street_is_opened_like_a_folder() -> None:
+    streets = open_split(STREET, "val", CAMVID)
+    assert len(streets) == SCORED_STREETS and len(open_split(STREET, "val", streets=3)) == 3
+    assert streets.labels == CAMVID and streets.title(0) == f"street {HELD_OUT_SEED}"
+    with pytest.raises(DataError, match=r"street .* of camvid \(sky, .* of cityscapes \("):
+        open_split(STREET, "val", CITYSCAPES)
+
+
+def test_data_of_other_classes_are_refused_with_both_sets_named(tmp_path: Path) -> None:
+    root, _ = park(tmp_path)
+    with pytest.raises(
+        DataError, match=r"classes of labels \(path, grass, person\), not of camvid \(sky, building"
+    ):
+        open_split(root, "val", CAMVID)
+    with pytest.raises(DataError, match=r"classes of cityscapes \(road, .* not of camvid \(sky, "):
+        open_split(cityscapes(tmp_path / "city", 1), "val", CAMVID)
+    with pytest.raises(DataError, match=r"classes of camvid \(sky, .* not of cityscapes \(road, "):
+        open_split(camvid_large(tmp_path / "large", 1), "val", CITYSCAPES)
+
+
+def test_the_same_classes_in_another_order_keep_the_ids_of_the_files(tmp_path: Path) -> None:
+    root, own = park(tmp_path)
+    wanted = LabelSet.from_dict(
+        {
+            "name": "other ids",
+            "classes": [
+                {"id": 0, "name": "person", "color": [1, 1, 1]},
+                {"id": 9, "name": "path", "color": [2, 2, 2]},
+                {"id": 2, "name": "grass", "color": [3, 3, 3]},
+            ],
+        }
+    )
+    images = open_split(root, "val", wanted)
+    assert images.labels == wanted
+    assert images[0][1][0].tolist() == [1, 2, 0] * 3, "path, grass, person"
+    write_image(root / "labels/val/a.png", own.palette[[[0, 1, 2] * 3] * 6])
+    assert images[0][1][0].tolist() == [1, 2, 0] * 3, "colours are the files' own too"
+
+    mirrored = CITYSCAPES.ordered(reversed(CITYSCAPES.names))
+    for train_ids in (False, True):
+        city = cityscapes(tmp_path / f"city{train_ids}", 1, train_ids=train_ids)
+        label, turned = (open_split(city, "val", s)[0][1] for s in (None, mirrored))
+        assert np.array_equal(turned[label < 255], 18 - label[label < 255])
+        assert (turned[label == 255] == 255).all()
+
+
+def test_classes_that_nothing_names_are_taken_as_asked_for(tmp_path: Path) -> None:
+    root, own = park(tmp_path)
+    (root / "labels.yaml").unlink()
+    assert open_split(root, "val", own)[0][1][0].tolist() == [0, 1, 2] * 3
+    with pytest.raises(FileNotFoundError, match=r"no label set .*labels\.yaml"):
+        open_split(root, "val")
+
+
+def test_other_data_in_camvids_folders_say_what_their_classes_are(tmp_path: Path) -> None:
+    root, own = park(tmp_path)
+    for old, new in (("images/val", "val"), ("labels/val", "valannot")):
+        (root / old).rename(root / new)
+    assert open_split(root, "val").labels == own
+    with pytest.raises(DataError, match="not of camvid"):
+        open_split(root, "val", CAMVID)

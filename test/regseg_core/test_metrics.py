@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from regseg_core.training.metrics import ConfusionMatrix
+from regseg_core.evaluation.metrics import ConfusionMatrix
 
 
 def matrix_of(predicted: list[int], truth: list[int], classes: int = 3) -> ConfusionMatrix:

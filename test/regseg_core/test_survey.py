@@ -105,6 +105,13 @@ def test_a_survey_is_kept_until_a_file_changes(
     assert not looked(tile=3)
     os.utime(root / "labels/train/a.png", ns=(1, 1))
     assert looked(tile=3)
+    sets["train"] = [open_images(root, "train", sets["train"][0].labels)]
+    assert not looked(tile=3), "the same labels, named"
+    yaml = (root / "labels.yaml").read_text()
+    swapped = yaml.replace("path", "*").replace("grass", "path").replace("*", "grass")
+    (root / "labels.yaml").write_text(swapped)
+    sets["train"] = [open_images(root, "train", sets["train"][0].labels)]
+    assert looked(tile=3), "other ids for the same classes"
     cache.write_bytes(cache.read_bytes()[:50])
     assert looked(tile=3), "half a file is no survey"
     assert not looked(tile=3)

@@ -10,8 +10,8 @@ import torch
 from regseg_core import Segmenter
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreet, SyntheticStreets
-from regseg_core.training.metrics import ConfusionMatrix
-from regseg_core.training.scoring import evaluate, single_view
+from regseg_core.evaluation.metrics import ConfusionMatrix
+from regseg_core.evaluation.scoring import evaluate, single_view
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic.painter import Painter
 from regseg_core.data.synthetic.plan import CAMERA_SPEED, STREET_LENGTH, StreetPlan, Thing
+from regseg_core.errors import ArgumentError
+from regseg_core.labels import CAMVID, LabelSet
 
 #: What stands in place of a data set's folder or a camera for the synthetic street.
 STREET = "street"
@@ -23,11 +25,12 @@ class SyntheticStreet:
     """Street number `seed`, seen from a camera that drives along it.
 
     `frame(time)` is deterministic: the same seed, size and time give the same pixels.
+    Raises ArgumentError for a size that is too small.
     """
 
     def __init__(self, width: int = 480, height: int = 360, seed: int = 0) -> None:
         if width < 32 or height < 32:
-            raise ValueError(f"the street needs at least 32 x 32 pixels, not {width} x {height}")
+            raise ArgumentError(f"the street needs at least 32 x 32 pixels, not {width} x {height}")
         self.width, self.height = width, height
         self.seed = seed
         self.plan = StreetPlan.draw(seed)
@@ -64,6 +67,8 @@ class SyntheticStreets(Dataset[tuple[Image, Image]]):
     def __init__(
         self, count: int, width: int = 480, height: int = 360, first_seed: int = 1
     ) -> None:
+        self.labels: LabelSet = CAMVID
+        self.unpaired: tuple[str, ...] = ()
         self.count, self.size, self.first_seed = count, (width, height), first_seed
 
     def __len__(self) -> int:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 from regseg_core.arrays import Image
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.eager import Eager
+from regseg_core.data.labelled import refuse_unpaired
+from regseg_core.data.opening import open_split
 from regseg_core.encodings import ENCODINGS
-from regseg_core.training.metrics import ConfusionMatrix
-from regseg_core.training.scoring import open_scored
+from regseg_core.evaluation.metrics import ConfusionMatrix
 
 #: Points of IoU, in percent, that a compiled graph may lose.
 MEAN_MAY_LOSE, CLASS_MAY_LOSE = 0.2, 1.0
@@ -70,10 +71,11 @@ class Comparison:
 def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
     """Runs both graphs over a split of a data set, whose images are brought to the graph's size.
 
-    Raises DataError for data that do not fit.
+    Raises DataError for data that do not fit, of other classes or with a file missing.
     """
     spec, labels = job.spec, job.card.labels
-    images = open_scored(data, split, labels)
+    images = open_split(data, split, labels)
+    refuse_unpaired(images)
     exact = Eager().build(replace(job, spec=replace(spec, precision="float32")))
     matrices = [ConfusionMatrix(len(labels)) for _ in range(2)]
     same = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,35 +13,15 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from regseg_core.arrays import Image
-from regseg_core.data.labelled import DataError, Titled
-from regseg_core.data.layouts import open_images
-from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
+from regseg_core.data.labelled import Titled, refuse_unpaired
+from regseg_core.errors import ArgumentError
+from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.graph import Normalize
-from regseg_core.labels import CAMVID, LabelSet
+from regseg_core.labels import LabelSet
 from regseg_core.segmenter import Segmenter
-from regseg_core.training.metrics import ConfusionMatrix
 
 #: H x W x 3 uint8 RGB -> H x W uint8 class indices.
 Predict = Callable[[Image], Image]
-
-#: Frames of the synthetic street that are scored; no training draws them.
-_STREETS = 50
-
-
-def open_scored(data: str, split: str, labels: LabelSet) -> Titled:
-    """The images to score: a split of a folder in any known layout, or `street`.
-
-    Raises DataError where they do not fit the labels, or an image or label has no partner.
-    """
-    if data == STREET:
-        if labels.names != CAMVID.names:
-            raise DataError("the synthetic street is labelled with the classes of camvid")
-        return SyntheticStreets(_STREETS, first_seed=HELD_OUT_SEED)
-    images = open_images(Path(data), split, labels)
-    if images.unpaired:
-        listed = "; ".join(images.unpaired[:5])
-        raise DataError(f"{len(images.unpaired)} files without image or label: {listed}")
-    return images
 
 
 def single_view(segment: Segmenter) -> Predict:
@@ -57,12 +36,13 @@ def single_view(segment: Segmenter) -> Predict:
 class AveragedViews:
     """Mean of the class probabilities over an image at several sizes, and mirrored if `flip`.
 
-    `scales` are factors of the image's size; 1 is its own.
+    `scales` are factors of the image's size; 1 is its own. Raises ArgumentError for one that is
+    not above 0.
     """
 
     def __init__(self, segment: Segmenter, scales: Sequence[float], flip: bool) -> None:
         if not scales or min(scales) <= 0:
-            raise ValueError(f"scales must be greater than 0, not {list(scales)}")
+            raise ArgumentError(f"scales must be greater than 0, not {list(scales)}")
         self.segment, self.scales, self.flip = segment, scales, flip
         self._normalize = Normalize(segment.network.normalization).to(segment.device)
 
@@ -101,9 +81,13 @@ class Scored:
 
 
 class Scorer:
-    """Predicts all images, counts pixels and time."""
+    """Predicts all images, counts pixels and time.
+
+    Raises DataError where an image or label has no partner.
+    """
 
     def __init__(self, predict: Predict, images: Titled, labels: LabelSet) -> None:
+        refuse_unpaired(images)
         self.predict, self.images, self.labels = predict, images, labels
         self.matrix = ConfusionMatrix(len(labels))
         self._seconds = 0.0

@@ -1,0 +1,1 @@
+"""How well weights and compiled graphs do on labelled images; knows nothing of training."""

@@ -1,0 +1,46 @@
+"""What is wrong with a training is said before it takes time; a bug shows where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import layouts
+import pytest
+import torch
+
+from regseg_core.train import main
+
+QUICK = (
+    "--epochs 1 --batch_size 2 --dataset.workers 0 --augment.crop_height 64 --augment.crop_width 64"
+)
+
+
+def test_a_missing_label_is_said_before_a_batch_that_it_would_fill(tmp_path: Path) -> None:
+    root = layouts.camvid(tmp_path / "data", 4)
+    (root / "trainannot" / "2.png").unlink()
+    run = f"--data {root} --out {tmp_path / 'run'} --batch_size 4"
+    with pytest.raises(SystemExit, match=r"error: 1 files without .*train/2\.png has no label"):
+        main(run.split())
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SystemExit, match=r"error: cannot write into .*file/run: Not a directory"):
+        main(f"--data {tmp_path / 'none'} --out {tmp_path / 'file' / 'run'}".split())
+
+
+def test_a_bug_in_training_shows_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misshapen(*_: object) -> torch.Tensor:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("regseg_core.training.losses.PixelLoss.forward", misshapen)
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        main(f"--data street --out {tmp_path} {QUICK}".split())
+
+
+def test_a_crop_too_small_for_the_street_is_said_in_one_line(tmp_path: Path) -> None:
+    small = QUICK.replace("crop_height 64", "crop_height 16").replace("workers 0", "workers 1")
+    with pytest.raises(SystemExit, match=r"^error: the street needs at least 32 x 32 pixels"):
+        main(f"--data street --out {tmp_path} {small}".split())
