@@ -14,7 +14,8 @@ from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.evaluate import format_scores
 from regseg_core.evaluation.scoring import evaluate, single_view
-from regseg_core.weights import ModelCard, build_model, read_card, save_weights
+from regseg_core.model import create_model
+from regseg_core.weights import ModelCard, load_weights, read_card, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,7 +50,9 @@ def main() -> None:
         {"training": training, "scores": scores, "licence": options.licence},
     )
     target = ROOT / "regseg_core" / "zoo" / f"{options.name}.safetensors"
-    save_weights(target, build_model(card, source), shipped)
+    network = create_model(card.architecture, len(card.labels))
+    load_weights(network, source)
+    save_weights(target, network, shipped)
     print(f"wrote {target.relative_to(ROOT)}, {target.stat().st_size / 1e6:.2f} MB")
 
 

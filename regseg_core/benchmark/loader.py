@@ -22,11 +22,12 @@ from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
 from regseg_core.data.sampling import Draw
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.data.transforms import MEAN_COLOR
-from regseg_core.device import choose_device, device_title, has_fast_bfloat16, keep_freed_memory
+from regseg_core.device import choose_device, device_title, keep_freed_memory
 from regseg_core.figures import draw_bars, save_figure
 from regseg_core.files import write_bytes
 from regseg_core.labels import CAMVID, CITYSCAPES_LABEL_IDS, IGNORE_INDEX
 from regseg_core.media import write_image
+from regseg_core.precision import PRECISIONS, choose_precision
 from regseg_core.training.config import AugmentConfig, TrainingConfig
 from regseg_core.training.loaders import Augmented, Example, WithTitles
 from regseg_core.training.task import SegmentationTask
@@ -158,11 +159,11 @@ def _training_rate(steps: int = 3) -> float:
     shape = (config.batch_size, config.augment.crop_height, config.augment.crop_width)
     images = torch.randint(0, 256, (*shape, 3), generator=rng, dtype=torch.uint8).to(device)
     truth = torch.randint(0, 11, shape, generator=rng, dtype=torch.uint8).to(device)
-    half = torch.float16 if device.type == "cuda" else torch.bfloat16
-    autocast = device.type == "cuda" or has_fast_bfloat16()
+    dtype = PRECISIONS[choose_precision("auto", device)].dtype
+    mixed = dtype != torch.float32
 
     def step() -> None:
-        with torch.autocast(device.type, half, enabled=autocast):
+        with torch.autocast(device.type, dtype if mixed else None, enabled=mixed):
             loss = task.training_step((images, truth, ["random"]), 0)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -36,7 +36,8 @@ def single_view(segment: Segmenter) -> Predict:
 class AveragedViews:
     """Mean of the class probabilities over an image at several sizes, and mirrored if `flip`.
 
-    `scales` are factors of the image's size; 1 is its own. Raises ArgumentError for one that is
+    `scales` are factors of the image's size; 1 is its own, and no view is smaller than the network
+    can see. Raises ArgumentError for one that is
     not above 0.
     """
 
@@ -61,10 +62,11 @@ class AveragedViews:
 
     def _probabilities(self, view: Tensor, scale: float) -> Tensor:
         height, width = view.shape[2:]
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        network = self.segment.network
+        size = [max(network.min_size, round(length * scale)) for length in (height, width)]
         scaled = F.interpolate(view, size=size, mode="bilinear", antialias=scale < 1)
-        low = self.segment.network.forward_low(
-            scaled.to(self.segment.network.dtype).contiguous(memory_format=torch.channels_last)
+        low = network.forward_low(
+            scaled.to(network.dtype).contiguous(memory_format=torch.channels_last)
         )
         logits = F.interpolate(low.float(), size=(height, width), mode="bilinear")
         return logits.softmax(1)

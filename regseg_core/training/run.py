@@ -20,16 +20,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg_core import zoo
-from regseg_core.device import (
-    choose_device,
-    device_title,
-    has_fast_bfloat16,
-    keep_freed_memory,
-)
+from regseg_core.device import choose_device, device_title, keep_freed_memory
 from regseg_core.errors import RegSegError
 from regseg_core.files import check_folder, clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
+from regseg_core.precision import choose_precision
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from regseg_core.training.config import TrainingConfig
@@ -158,10 +154,6 @@ def _trainer(
             device=place, multi_avg_fn=partial(ema_step, config.optimizer.ema_decay)
         )
         callbacks.insert(0, average)
-    precision: str = config.precision
-    if precision == "auto":
-        fast = "bfloat16" if has_fast_bfloat16() else "float32"
-        precision = "float16" if device.type == "cuda" else fast
     # torchrun's; without it there is one process.
     world = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
@@ -174,7 +166,7 @@ def _trainer(
         num_nodes=world // local,
         strategy=DDPStrategy() if world > 1 else "auto",
         sync_batchnorm=world > 1 and device.type != "cpu",
-        precision=_PRECISIONS[precision],  # type: ignore[arg-type]
+        precision=_PRECISIONS[choose_precision(config.precision, device)],  # type: ignore[arg-type]
         max_epochs=config.epochs,
         check_val_every_n_epoch=min(config.validate_every, config.epochs),
         num_sanity_val_steps=0,

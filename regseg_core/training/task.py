@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from regseg_core.errors import RegSegError
+from regseg_core.data.labelled import DataError
+from regseg_core.errors import ArgumentError, RegSegError
 from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.graph import Normalize
 from regseg_core.labels import LabelSet
@@ -45,7 +46,10 @@ def ema_step(decay: float, average: list[Tensor], current: list[Tensor], steps: 
 
 
 class SegmentationTask(L.LightningModule):
-    """Trains a network on batches of labelled images, for `steps` steps in all."""
+    """Trains a network on batches of labelled images, for `steps` steps in all.
+
+    Raises ArgumentError for a network that is not known, or crops too small for it.
+    """
 
     def __init__(self, config: TrainingConfig, labels: LabelSet, steps: int) -> None:
         super().__init__()
@@ -55,6 +59,12 @@ class SegmentationTask(L.LightningModule):
         self.network = create_model(config.model, len(labels)).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
+        least, crop = self.network.min_size, config.augment
+        if min(crop.crop_height, crop.crop_width) < least:
+            raise ArgumentError(
+                f"augment.crop_height {crop.crop_height} and crop_width {crop.crop_width} must be"
+                f" at least {least}: {config.model} sees nothing smaller"
+            )
         self.normalize = Normalize(self.network.normalization)
         self.loss = PixelLoss(config.loss)
         self.matrices: list[ConfusionMatrix] = []
@@ -101,7 +111,13 @@ class SegmentationTask(L.LightningModule):
         self.matrices = [ConfusionMatrix(self.network.num_classes) for _ in VALIDATION]
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
-        images, truth = batch[:2]
+        images, truth, titles = batch
+        height, width = images.shape[1:3]
+        if min(height, width) < self.network.min_size:
+            raise DataError(
+                f"{titles[0]} is {width} x {height} pixels; {self.config.model} needs"
+                f" {self.network.min_size} each way"
+            )
         logits = self.network(self.normalize(images.permute(0, 3, 1, 2)))
         self.matrices[dataloader_idx].update(logits.argmax(1), truth)
 

@@ -27,16 +27,14 @@ from regseg_core.labels import CAMVID, CITYSCAPES
 from regseg_core.media import read_image, write_image
 from regseg_core.model import create_model
 from regseg_core.train import main as train
-from regseg_core.weights import ModelCard, build_model, read_card, save_weights
+from regseg_core.weights import ModelCard, find_weights, load_weights, read_card, save_weights
 
 
 @pytest.fixture(scope="module")
 def cityscapes_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped weights with the classifier's rows at the places that Cityscapes has for them."""
-    path = zoo.find("regseg48-camvid")
-    card = read_card(path)
-    assert card is not None
-    known, network = build_model(card, path), create_model("regseg48", len(CITYSCAPES))
+    known, network = (create_model("regseg48", len(labels)) for labels in (CAMVID, CITYSCAPES))
+    load_weights(known, zoo.find("regseg48-camvid"))
     state = known.state_dict()
     for part, absent in (("weight", 0.0), ("bias", -100.0)):
         name = f"decoder.classifier.{part}"
@@ -87,10 +85,7 @@ def test_weights_are_not_scored_on_data_of_other_classes(tmp_path: Path) -> None
     both = r"labels \(path, grass, person\), not of camvid \(sky, .*bicyclist\)"
     with pytest.raises(SystemExit, match=f"error: .*{both}"):
         evaluate.main(["--data", str(root)])
-    weights = zoo.find("regseg48-camvid")
-    card = read_card(weights)
-    assert card is not None
-    job = Job(card, weights, GraphSpec("rgb8", 64, 96), torch.device("cpu"), None)
+    job = Job(*find_weights(zoo.DEFAULT), GraphSpec("rgb8", 64, 96), torch.device("cpu"))
     with pytest.raises(DataError, match=both):
         compare(Eager().build(job), job, str(root), "val")
 
@@ -98,10 +93,7 @@ def test_weights_are_not_scored_on_data_of_other_classes(tmp_path: Path) -> None
 def test_what_verifies_looks_for_missing_labels(tmp_path: Path) -> None:
     root = layouts.camvid(tmp_path, 2)
     (root / "valannot" / "1.png").unlink()
-    weights = zoo.find("regseg48-camvid")
-    card = read_card(weights)
-    assert card is not None
-    job = Job(card, weights, GraphSpec("rgb8", 64, 96), torch.device("cpu"), None)
+    job = Job(*find_weights(zoo.DEFAULT), GraphSpec("rgb8", 64, 96), torch.device("cpu"))
     with pytest.raises(DataError, match=r"1 files without .*val/1\.png has no label"):
         compare(Eager().build(job), job, str(root), "val")
 
@@ -130,6 +122,13 @@ def test_one_view_of_the_own_size_is_what_the_node_sees() -> None:
     image, _ = SyntheticStreets(1)[0]
     once = single_view(segment)(image)
     assert np.array_equal(AveragedViews(segment, [1.0], flip=False)(image), once)
+
+
+def test_a_view_is_never_smaller_than_the_network_can_see() -> None:
+    segment = Segmenter(precision="float32")
+    image, _ = SyntheticStreets(1, 96, 64)[0]
+    tiny, tinier = (AveragedViews(segment, [scale], flip=False)(image) for scale in (0.01, 0.001))
+    assert tiny.shape == (64, 96) and np.array_equal(tiny, tinier)
 
 
 def test_mirrored_views_see_a_mirrored_image_alike() -> None:

@@ -137,7 +137,7 @@ def test_what_cannot_be_trained_ends_with_one_line(
         ("--epochs 0", "epochs must be at least 1"),
         ("--loss.hardest 2", "loss.hardest must be from 0 to 1"),
         ("--optimizer.lr -1", "optimizer.lr must be at least 0, not -1"),
-        ("--optimizer.clip_norm nan", "optimizer.clip_norm must be at least 0, not nan"),
+        ("--optimizer.clip_norm -1", "optimizer.clip_norm must be at least 0, not -1"),
         ("--dataset.workers -1", "dataset.workers must be at least 0, not -1"),
         ("--seed 4294967296", "seed must be below 2^32"),
         ("--augment.short_side_min 90 --augment.short_side_max 50", "short_side_min 90 must be"),

@@ -8,6 +8,7 @@ import layouts
 import pytest
 import torch
 
+from regseg_core.media import read_image, write_image
 from regseg_core.train import main
 
 QUICK = (
@@ -40,7 +41,16 @@ def test_a_bug_in_training_shows_its_traceback(
         main(f"--data street --out {tmp_path} {QUICK}".split())
 
 
-def test_a_crop_too_small_for_the_street_is_said_in_one_line(tmp_path: Path) -> None:
-    small = QUICK.replace("crop_height 64", "crop_height 16").replace("workers 0", "workers 1")
-    with pytest.raises(SystemExit, match=r"^error: the street needs at least 32 x 32 pixels"):
+def test_a_crop_that_is_too_small_for_the_network_is_said_in_one_line(tmp_path: Path) -> None:
+    small = QUICK.replace("crop_height 64", "crop_height 16")
+    with pytest.raises(SystemExit, match=r"^error: augment\.crop_height 16 .* at least 32: regseg"):
         main(f"--data street --out {tmp_path} {small}".split())
+
+
+def test_an_image_that_is_too_small_for_the_network_is_named(tmp_path: Path) -> None:
+    root = layouts.camvid(tmp_path / "data", 2)
+    for folder in ("val", "valannot"):
+        image = read_image(root / folder / "1.png")[:16]
+        write_image(root / folder / "1.png", image if folder == "val" else image[..., 0])
+    with pytest.raises(SystemExit, match=r"^error: \S+val/1\.png is 160 x 16 pixels; regseg48"):
+        main(f"--data {root} --out {tmp_path / 'run'} {QUICK}".split())
