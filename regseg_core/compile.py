@@ -18,11 +18,13 @@ from regseg_core.backends.engine_file import EngineError, pack, read_identity, s
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line, size
+from regseg_core.data.labelled import refuse_unpaired
+from regseg_core.data.opening import open_split
 from regseg_core.device import choose_device
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.verify import compare
-from regseg_core.files import write_bytes
+from regseg_core.files import check_writable, write_bytes
 from regseg_core.precision import PRECISIONS
 from regseg_core.weights import find_weights
 
@@ -60,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--list", action="store_true", help="show the kept graphs and end")
     parser.add_argument("--clear", action="store_true", help="delete the kept graphs and end")
     options = parser.parse_args(arguments)
-    with errors_in_one_line():
+    with errors_in_one_line(options.debug):
         if options.list or options.clear:
             _kept(options.clear)
         else:
@@ -84,8 +86,13 @@ def _compile(options: argparse.Namespace) -> None:
     )
     card, path = find_weights(options.weights, options.model, options.labels)
     job = Job(card, path, spec, choose_device("auto"))
+    # All that can be known before a minute's work is looked at before it.
+    if options.out:
+        check_writable(options.out)
     if options.verify:
-        BACKENDS[options.backend].check(job.device)  # before a minute's work
+        BACKENDS[options.backend].check(job.device)
+        images = open_split(options.verify, options.split, card.labels)
+        refuse_unpaired(images)
     started = time.monotonic()
     with _clock(f"{options.backend}: {spec.title()}"):
         if options.out:
@@ -96,7 +103,7 @@ def _compile(options: argparse.Namespace) -> None:
     if options.verify:
         if options.out:
             compiled = portable(options.backend).load(unpack(data), job)
-        report = compare(compiled, job, options.verify, options.split)
+        report = compare(compiled, job, images)
         print(report)
         report.refuse_if_worse()
     if options.out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
 
 import rclpy
@@ -21,7 +21,7 @@ from regseg_core.arrays import Image as Pixels
 from regseg_core.data.synthetic import STREET, SyntheticStreet
 from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
-from regseg_core.media import MediaError, list_images, read_image, read_video
+from regseg_core.media import CutOffError, MediaError, list_images, read_image, read_video
 from regseg_ros.messages import image_message
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run
@@ -56,7 +56,15 @@ def open_source(source: str, rate: float, size: tuple[int, int], loop: bool) -> 
         once = lambda: map(read_image, images)  # noqa: E731
     else:
         once = lambda: read_video(path)  # noqa: E731
-    return chain.from_iterable(once() for _ in repeat(None)) if loop else once()
+    return _again_and_again(once) if loop else once()
+
+
+def _again_and_again(once: Callable[[], Iterator[Pixels]]) -> Iterator[Pixels]:
+    while True:
+        try:
+            yield from once()
+        except CutOffError as error:  # what there is of it is shown again, too
+            tqdm.write(f"warning: {error}")
 
 
 class VideoSource(Node):
@@ -73,7 +81,7 @@ class VideoSource(Node):
         size = (settings.width, settings.height)
         frames = open_source(self.source, settings.rate, size, settings.loop)
         self.frames = islice(frames, settings.frames or None)
-        self.sent = 0
+        self.sent, self._due = 0, time.monotonic()
         self.publisher = self.create_publisher(
             Image,
             settings.image_topic,
@@ -82,31 +90,43 @@ class VideoSource(Node):
         )
 
     def run(self) -> None:
-        """Sends every frame and reports. Raises MediaError for one that cannot be read."""
+        """Sends every frame and reports. Raises MediaError for one that cannot be read.
+
+        A video that is cut off is sent as far as it goes, and reported, before the error is raised.
+        """
         self._wait()
-        settings, encoding = self.settings, ENCODINGS[self.settings.encoding]
+        settings = self.settings
         endless = self.source == STREET
         total = settings.frames if endless and settings.frames else None
-        progress = tqdm(total=total, unit="frame", desc="sending", mininterval=1)
-        due = time.monotonic()
-        for image in self.frames:
-            pixels = encoding.from_rgb(image)
-            # Waiting inside rclpy, so that a signal ends it at once.
-            while (early := due - time.monotonic()) > 0 and self.context.ok():
-                rclpy.spin_once(self, timeout_sec=early)
-            if not self.context.ok():
-                break
-            due = max(due + 1 / settings.rate, time.monotonic())
-            stamp = self.get_clock().now().to_msg()
-            header = Header(stamp=stamp, frame_id=settings.frame_id)
-            self.publisher.publish(image_message(pixels, encoding.name, header))
-            self.sent += 1
-            progress.update()
-        progress.close()
+        try:
+            for image in tqdm(self.frames, "sending", total, unit="frame", mininterval=1):
+                self._send(image)
+                if not self.context.ok():
+                    break
+        except CutOffError:
+            self._report()
+            raise
+        self._report()
+
+    def _send(self, image: Pixels) -> None:
+        encoding = ENCODINGS[self.settings.encoding]
+        pixels = encoding.from_rgb(image)
+        # Waiting inside rclpy, so that a signal ends it at once.
+        while (early := self._due - time.monotonic()) > 0 and self.context.ok():
+            rclpy.spin_once(self, timeout_sec=early)
+        if not self.context.ok():
+            return
+        self._due = max(self._due + 1 / self.settings.rate, time.monotonic())
+        stamp = self.get_clock().now().to_msg()
+        header = Header(stamp=stamp, frame_id=self.settings.frame_id)
+        self.publisher.publish(image_message(pixels, encoding.name, header))
+        self.sent += 1
+
+    def _report(self) -> None:
         if self.context.ok():
             # The last frame must leave before the process does.
             self.publisher.wait_for_all_acked(Duration(seconds=2))
-        if path := settings.report:
+        if path := self.settings.report:
             write_bytes(path, json.dumps({"sent": self.sent}).encode())
 
     def _wait(self) -> None:

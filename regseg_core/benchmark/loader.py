@@ -21,12 +21,12 @@ from tqdm import tqdm
 from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
 from regseg_core.data.sampling import Draw
 from regseg_core.data.synthetic import SyntheticStreets
-from regseg_core.data.transforms import MEAN_COLOR
 from regseg_core.device import choose_device, device_title, keep_freed_memory
 from regseg_core.figures import draw_bars, save_figure
 from regseg_core.files import write_bytes
 from regseg_core.labels import CAMVID, CITYSCAPES_LABEL_IDS, IGNORE_INDEX
 from regseg_core.media import write_image
+from regseg_core.model.contract import IMAGENET
 from regseg_core.precision import PRECISIONS, choose_precision
 from regseg_core.training.config import AugmentConfig, TrainingConfig
 from regseg_core.training.loaders import Augmented, Example, WithTitles
@@ -112,7 +112,7 @@ class PlainPil(Dataset[Example]):
         label = label.resize(size, PILImage.Resampling.NEAREST)
         right, bottom = max(0, config.crop_width - size[0]), max(0, config.crop_height - size[1])
         if right or bottom:
-            image = ImageOps.expand(image, (0, 0, right, bottom), MEAN_COLOR)
+            image = ImageOps.expand(image, (0, 0, right, bottom), IMAGENET.fill)
             label = ImageOps.expand(label, (0, 0, right, bottom), IGNORE_INDEX)
         x = int(rng.integers(0, image.width - config.crop_width + 1))
         y = int(rng.integers(0, image.height - config.crop_height + 1))
@@ -126,14 +126,14 @@ class PlainPil(Dataset[Example]):
                 image = PIL_OPERATIONS[choice](image, 1 + 0.9 * level)
             else:
                 bilinear, nearest = PILImage.Resampling.BILINEAR, PILImage.Resampling.NEAREST
-                image = image.rotate(30 * level, bilinear, fillcolor=MEAN_COLOR)
+                image = image.rotate(30 * level, bilinear, fillcolor=IMAGENET.fill)
                 label = label.rotate(30 * level, nearest, fillcolor=IGNORE_INDEX)
         return np.array(image), np.array(label), str(image_path)
 
 
 def our_pipeline(root: Path, config: AugmentConfig) -> Dataset[Example]:
     """What the trainer reads, of the split train."""
-    return Augmented(WithTitles(open_images(root, "train")), config)
+    return Augmented(WithTitles(open_images(root, "train")), config, IMAGENET.fill)
 
 
 def _rate(examples: Dataset[Example], workers: int) -> float:

@@ -15,12 +15,8 @@ import numpy as np
 from regseg_core.arrays import Image
 from regseg_core.data import operations
 from regseg_core.labels import IGNORE_INDEX
-from regseg_core.model.contract import IMAGENET
 
 Rng = np.random.Generator
-
-#: Padding that the normalisation turns into zeros.
-MEAN_COLOR = tuple(int(255 * m) for m in IMAGENET.mean)
 
 
 @dataclass(frozen=True)
@@ -28,12 +24,14 @@ class RandomCrop:
     """Resizes the short side at random, then cuts or pads to `height` x `width`.
 
     The cut is at a random place, or around `centre` (row and column of the image) as far as the
-    image reaches. Only what the cut shows is resized.
+    image reaches. Only what the cut shows is resized. Padding is `fill`, R, G and B of 0..255, and
+    ignored.
     """
 
     height: int
     width: int
     short_side: tuple[int, int]
+    fill: tuple[int, int, int]
 
     def __call__(
         self, image: Image, label: Image, rng: Rng, centre: tuple[int, int] | None = None
@@ -42,7 +40,7 @@ class RandomCrop:
         scale = short / min(image.shape[:2])
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         rows, columns = (
-            _Cut.draw(have, want, scale, rng, None if centre is None else centre[axis])
+            _Cut.sample(have, want, scale, rng, None if centre is None else centre[axis])
             for axis, (have, want) in enumerate(
                 zip(image.shape[:2], (self.height, self.width), strict=True)
             )
@@ -59,7 +57,7 @@ class RandomCrop:
 
         # Exact: plain INTER_NEAREST puts labels up to half a pixel beside the image.
         exact = cv2.INTER_NEAREST_EXACT
-        return placed(image, smooth, MEAN_COLOR), placed(label, exact, (IGNORE_INDEX,))
+        return placed(image, smooth, self.fill), placed(label, exact, (IGNORE_INDEX,))
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class _Cut:
     margins: tuple[int, int] = (0, 0)
 
     @classmethod
-    def draw(cls, have: int, want: int, scale: float, rng: Rng, centre: int | None) -> _Cut:
+    def sample(cls, have: int, want: int, scale: float, rng: Rng, centre: int | None) -> _Cut:
         whole = max(1, round(have * scale))
         if whole <= want:
             start = int(rng.integers(0, want - whole + 1))
@@ -114,11 +112,16 @@ _COLOR_OPERATIONS: tuple[Callable[[Image, float], Image], ...] = (
 
 
 def random_augment(
-    image: Image, label: Image, rng: Rng, count: int = 2, magnitude: float = 0.2
+    image: Image,
+    label: Image,
+    rng: Rng,
+    fill: tuple[int, int, int],
+    count: int = 2,
+    magnitude: float = 0.2,
 ) -> tuple[Image, Image]:
     """The reduced random augmentation: `count` of seven operations, each in a random direction.
 
-    Rotation moves the label along by nearest neighbour and uncovers ignored pixels.
+    Rotation moves the label along by nearest neighbour; what it uncovers is `fill`, and ignored.
     """
     for choice in rng.permutation(len(_COLOR_OPERATIONS) + 1)[:count]:
         level = magnitude if rng.random() < 0.5 else -magnitude
@@ -126,6 +129,6 @@ def random_augment(
             image = _COLOR_OPERATIONS[choice](image, level)
         else:
             degrees = level * _ROTATE_DEGREES
-            image = operations.rotate(image, degrees, MEAN_COLOR, smooth=True)
+            image = operations.rotate(image, degrees, fill, smooth=True)
             label = operations.rotate(label, degrees, (IGNORE_INDEX,), smooth=False)
     return image, label

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from regseg_core.arrays import Image
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.eager import Eager
-from regseg_core.data.labelled import refuse_unpaired
-from regseg_core.data.opening import open_split
+from regseg_core.data.labelled import Titled
 from regseg_core.encodings import ENCODINGS
 from regseg_core.evaluation.metrics import ConfusionMatrix
 
@@ -68,14 +67,12 @@ class Comparison:
             raise BackendError(f"the compiled graph is refused: {'; '.join(reasons)}")
 
 
-def compare(compiled: Compiled, job: Job, data: str, split: str) -> Comparison:
-    """Runs both graphs over a split of a data set, whose images are brought to the graph's size.
+def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:
+    """Runs both graphs over labelled images, which are brought to the graph's size.
 
-    Raises DataError for data that do not fit, of other classes or with a file missing.
+    Raises DataError for an image or label that cannot be read.
     """
     spec, labels = job.spec, job.card.labels
-    images = open_split(data, split, labels)
-    refuse_unpaired(images)
     exact = Eager().build(replace(job, spec=replace(spec, precision="float32")))
     matrices = [ConfusionMatrix(len(labels)) for _ in range(2)]
     same = 0

@@ -18,6 +18,12 @@ class Normalization:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The colour of 0..255 that it turns into zeros: padding that the network does not see."""
+        red, green, blue = (int(255 * value) for value in self.mean)
+        return red, green, blue
+
     def to_dict(self) -> dict[str, object]:
         """As a model card has it."""
         return {**{key: list(value) for key, value in asdict(self).items()}, "order": "rgb"}

@@ -24,6 +24,7 @@ from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 from regseg_core.errors import ArgumentError
 from regseg_core.labels import CAMVID, LabelSet
+from regseg_core.model import create_model
 from regseg_core.training.config import STREETS, AugmentConfig, TrainingConfig
 
 Example = tuple[Image, Image, str]
@@ -48,11 +49,12 @@ class WithTitles(Dataset[Example]):
 class Augmented(Dataset[Example]):
     """Another data set's examples under the configured random crop, flip and augmentation."""
 
-    def __init__(self, examples: Dataset[Example], config: AugmentConfig) -> None:
-        self.examples, self.config = examples, config
-        self.crop = RandomCrop(
-            config.crop_height, config.crop_width, (config.short_side_min, config.short_side_max)
-        )
+    def __init__(
+        self, examples: Dataset[Example], config: AugmentConfig, fill: tuple[int, int, int]
+    ) -> None:
+        self.examples, self.config, self.fill = examples, config, fill
+        short_side = (config.short_side_min, config.short_side_max)
+        self.crop = RandomCrop(config.crop_height, config.crop_width, short_side, fill)
 
     def __getitem__(self, draw: Draw) -> Example:
         rng = np.random.default_rng(draw.seed)
@@ -60,7 +62,7 @@ class Augmented(Dataset[Example]):
         image, label = self.crop(image, label, rng, draw.centre)
         image, label = random_flip(image, label, rng)
         image, label = random_augment(
-            image, label, rng, self.config.operations, self.config.magnitude
+            image, label, rng, self.fill, self.config.operations, self.config.magnitude
         )
         return image, label, title
 
@@ -131,6 +133,7 @@ class SegmentationData(L.LightningDataModule):
         streets = SyntheticStreets(STREETS, config.augment.crop_width, config.augment.crop_height)
         parts: list[Titled] = [*self.train_sets, streets]
         examples: Dataset[Example] = ConcatDataset([WithTitles(part) for part in parts])
+        normalization = create_model(config.model, len(self.labels)).normalization
         sampler = EpochSampler(
             self.images,
             config.batch_size,
@@ -147,7 +150,7 @@ class SegmentationData(L.LightningDataModule):
             progress = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return DataLoader(
-            Augmented(examples, config.augment),
+            Augmented(examples, config.augment, normalization.fill),
             batch_size=config.batch_size // world,
             sampler=sampler,
             **_workers(config, config.batch_size // world),

@@ -26,9 +26,11 @@ from regseg_core.backends.engine import COMPILE_AFTER, Engine, Health
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
+from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
 from regseg_core.evaluation.verify import compare
+from regseg_core.labels import CAMVID
 from regseg_core.weights import find_weights
 
 CPU = torch.device("cpu")
@@ -60,7 +62,7 @@ def few_recompilations() -> Iterator[None]:
 def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str) -> None:
     spec = GraphSpec(encoding, 240, 320, precision="bfloat16", confidence=True)
     compiled = opened(BACKENDS[backend], spec)
-    report = compare(compiled, job(spec), STREET, "val")
+    report = compare(compiled, job(spec), open_split(STREET, "val", CAMVID))
     assert report.images == 12 and report.agreement > 99.5
     report.refuse_if_worse()
 

@@ -124,6 +124,7 @@ def test_kept_graphs_are_listed_and_cleared(
         ("--size 64x64 --verify street --gpu sm_86", "--gpu is of a file: give -o FILE"),
         ("--size 64x64 --batch 0 -o x.engine", "a batch has at least 1 frame, not 0"),
         ("--size 64x64 --batch -2 -o x.engine", "a batch has at least 1 frame, not -2"),
+        ("--size 64x64 --backend openvino -o /dev/null/x.engine", "cannot write into /dev/null"),
         ("--size 64x64 --weights none -o x.engine", "no weights"),
     ],
 )

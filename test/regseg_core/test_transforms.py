@@ -10,7 +10,7 @@ from PIL import ImageEnhance, ImageOps
 
 from regseg_core.data import operations
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
-from regseg_core.data.transforms import MEAN_COLOR, RandomCrop, random_augment, random_flip
+from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 80)])
@@ -18,23 +18,27 @@ def test_crops_have_one_size_and_move_image_and_label_alike(size: tuple[int, int
     image = np.zeros((*size, 3), np.uint8)
     image[:, size[1] // 2 :] = 200
     label = (image[..., 0] > 100).astype(np.uint8)
-    crop = RandomCrop(40, 60, short_side=(16, 90))
+    crop = RandomCrop(40, 60, short_side=(16, 90), fill=FILL)
     padded = 0
     for seed in range(30):
         out, out_label = crop(image, label, np.random.default_rng(seed))
         assert out.shape == (40, 60, 3) and out_label.shape == (40, 60)
         ignored = out_label == 255
         padded += ignored.any()
-        assert (out[ignored] == MEAN_COLOR).all()
+        assert (out[ignored] == FILL).all()
         agree = (out[..., 0] > 100) == (out_label == 1)
         assert agree[~ignored].mean() > 0.9
     assert 0 < padded < 30
 
 
+#: Of padding.
+FILL = (123, 116, 103)
+
+
 def test_a_crop_shows_what_resizing_the_whole_image_would() -> None:
     image, label = SyntheticStreet(320, 240).frame(1.0)
     for seed in range(12):
-        crop = RandomCrop(100, 140, short_side=(150, 400))
+        crop = RandomCrop(100, 140, short_side=(150, 400), fill=FILL)
         out, out_label = crop(image, label, np.random.default_rng(seed))
         rng = np.random.default_rng(seed)
         scale = int(rng.integers(150, 401)) / 240
@@ -54,7 +58,9 @@ def test_labels_lie_exactly_under_the_image(short: int) -> None:
     image = np.zeros((100, 160, 3), np.uint8)
     image[:, 80:] = 255
     label = (image[..., 0] > 0).astype(np.uint8)
-    out, out_label = RandomCrop(short, 160, (short, short))(image, label, np.random.default_rng(0))
+    out, out_label = RandomCrop(short, 160, (short, short), FILL)(
+        image, label, np.random.default_rng(0)
+    )
     known = out_label[0] != 255
     values, labels = out[0, known, 0], out_label[0, known]
     clear = np.abs(values.astype(int) - 127) > 40  # the edge itself may cut a pixel in two
@@ -65,7 +71,7 @@ def test_a_crop_is_centred_on_a_place_as_far_as_the_image_reaches() -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     label = np.zeros((200, 300), np.uint8)
     label[118:123, 148:153] = 1
-    crop = RandomCrop(60, 80, short_side=(150, 300))
+    crop = RandomCrop(60, 80, short_side=(150, 300), fill=FILL)
     for seed in range(10):
         _, out = crop(image, label, np.random.default_rng(seed), centre=(120, 150))
         rows, columns = np.nonzero(out == 1)
@@ -90,7 +96,7 @@ def test_augmentation_changes_the_picture_and_rotates_the_label_by_nearest_neigh
     image, label = SyntheticStreet(120, 90).frame(1.0)
     rotated = 0
     for seed in range(40):
-        out, out_label = random_augment(image, label, np.random.default_rng(seed))
+        out, out_label = random_augment(image, label, np.random.default_rng(seed), FILL)
         assert out.shape == image.shape and out.dtype == np.uint8
         assert set(np.unique(out_label)) <= {*np.unique(label), 255}
         rotated += not np.array_equal(out_label, label)
@@ -144,9 +150,9 @@ def test_histogram_operations_are_pillows(name: str) -> None:
 def test_rotation_is_pillows(degrees: float) -> None:
     image, label = SyntheticStreet(120, 90).frame(1.0)
     expected = PILImage.fromarray(image).rotate(
-        degrees, PILImage.Resampling.BILINEAR, fillcolor=MEAN_COLOR
+        degrees, PILImage.Resampling.BILINEAR, fillcolor=FILL
     )
-    found = operations.rotate(image, degrees, MEAN_COLOR, smooth=True)
+    found = operations.rotate(image, degrees, FILL, smooth=True)
     inner = np.s_[20:-20, 20:-20]
     assert np.abs(found[inner].astype(int) - np.asarray(expected)[inner]).mean() < 1
     expected = PILImage.fromarray(label).rotate(degrees, fillcolor=255)

@@ -15,7 +15,7 @@ from rig import Rig
 
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.encodings import ENCODINGS
-from regseg_core.media import MediaError, VideoWriter, read_image, write_image
+from regseg_core.media import CutOffError, MediaError, VideoWriter, read_image, write_image
 from regseg_ros.frames import to_frame
 from regseg_ros.recorder import Arrivals, Samples
 from regseg_ros.video_source import open_source
@@ -63,6 +63,18 @@ def test_sources(images: list[np.ndarray], tmp_path: Path) -> None:
     assert np.array_equal(street, SyntheticStreet(96, 64).frame(0.0)[0])
     with pytest.raises(MediaError, match="no source 'nowhere': give a folder"):
         open_source("nowhere", 10, (64, 48), loop=False)
+
+
+def test_a_film_that_is_cut_off_is_shown_again_and_again(tmp_path: Path) -> None:
+    whole, half = tmp_path / "whole.mp4", tmp_path / "half.mp4"
+    with VideoWriter(whole, 15) as video:
+        for image, _ in islice(SyntheticStreet(64, 48).frames(15), 30):
+            video.write(image)
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    with pytest.raises(CutOffError):
+        list(open_source(str(half), 15, (64, 48), loop=False))
+    frames = open_source(str(half), 15, (64, 48), loop=True)
+    assert len(list(islice(frames, 60))) == 60
 
 
 def test_recorded_figures() -> None:
