@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
-from test_resume import losses
+from runs import losses
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from regseg_core import zoo
 from regseg_core.data.labelled import DataError
@@ -42,18 +42,19 @@ def gradients(config: TrainingConfig, rank: int, world: int) -> dict[str, torch.
     """
     task = SegmentationTask(config, CAMVID, steps=1)
     load_weights(task.network, zoo.find("regseg48-camvid"))
-    task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
     if config.loss.class_weights:
         task.loss.weights = torch.linspace(0.5, 3, 11)
     model: nn.Module = task.network
     if world > 1:
         model = SyncNormsOnCpu().apply(task.network)
-        task.network = nn.parallel.DistributedDataParallel(model)  # type: ignore[assignment]
+        task.network = nn.parallel.DistributedDataParallel(model)
     streets = SyntheticStreets(4, 192, 144)
-    images, truth = (torch.from_numpy(np.stack(part)) for part in zip(*streets, strict=True))
+    pairs = [streets[place] for place in range(len(streets))]
+    images, truth = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
     truth[0, :90] = 255
     share = slice(rank * 4 // world, (rank + 1) * 4 // world)
-    task.training_step((images[share], truth[share], ["x"]), 0).backward()
+    task.training_step((images[share], truth[share], ["x"]), 0).backward()  # type: ignore[no-untyped-call]
     found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return found | {name: buffer.clone().float() for name, buffer in model.named_buffers()}
 
@@ -77,7 +78,7 @@ def normalized(rank: int, world: int) -> list[torch.Tensor]:
 
 def _process(rank: int, config: TrainingConfig, out: Path, port: int) -> None:
     torch.set_num_threads(1)
-    store = dist.TCPStore("127.0.0.1", port, 2, is_master=rank == 0)
+    store = dist.TCPStore("127.0.0.1", port, 2, is_master=rank == 0)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     torch.save(gradients(config, rank, 2), out / f"{rank}.pt")
     torch.save(normalized(rank, 2), out / f"norm{rank}.pt")
@@ -88,7 +89,7 @@ def _process(rank: int, config: TrainingConfig, out: Path, port: int) -> None:
 def test_two_processes_have_the_gradients_of_one_with_the_double_batch(
     kind: str, tmp_path: Path, unused_port: int
 ) -> None:
-    mp.spawn(_process, (CONFIGS[kind], tmp_path, unused_port), nprocs=2)
+    spawn(_process, (CONFIGS[kind], tmp_path, unused_port), nprocs=2)  # type: ignore[no-untyped-call]
     alone = gradients(CONFIGS[kind], 0, 1)
     for rank in (0, 1):
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import layouts
@@ -137,11 +138,11 @@ def test_mirrored_views_see_a_mirrored_image_alike() -> None:
     assert (seen == truth).mean() > 0.95
 
 
-def submit(weights: Path, root: Path, out: Path) -> dict[str, object]:
+def submit(weights: Path, root: Path, out: Path) -> dict[str, Any]:
     evaluate.main(
         f"--weights {weights} --data {root} --save-submission {out} --json {out}.json".split()
     )
-    scores: dict[str, object] = json.loads(Path(f"{out}.json").read_text())
+    scores: dict[str, Any] = json.loads(Path(f"{out}.json").read_text())
     return scores
 
 
@@ -173,7 +174,7 @@ def test_cityscapes_own_scorer_agrees(cityscapes_weights: Path, tmp_path: Path) 
         [str(label) for _, label in pairs],
         arguments,
     )
-    for name, value in ours["iou"].items():  # type: ignore[attr-defined]
+    for name, value in ours["iou"].items():
         official = 100 * theirs["classScores"][name]
         assert (value is None) == np.isnan(official), name
         if value is not None:

@@ -19,8 +19,7 @@ import layouts
 import pytest
 import safetensors.torch
 import torch
-
-from regseg_core.training.report import read_metrics
+from runs import losses
 
 #: float32 on one thread, so that sums come in one order; the EMA follows fast enough to be seen.
 SETTINGS = (
@@ -75,10 +74,6 @@ def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def losses(run: Path) -> list[float]:
-    return [float(row["loss_step"]) for row in read_metrics(run) if row.get("loss_step")]
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_one_engine_from_bytes_to_labels(
     model: str, size: tuple[int, int], batch: int, weights: dict[str, Path]
 ) -> None:
     trt = library()
-    spec = GraphSpec("bgr8", *size, batch=batch, precision="float16")  # type: ignore[misc]
+    spec = GraphSpec("bgr8", *size, batch=batch, precision="float16")
     onnx = to_onnx(job(model, weights[model], spec))
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)

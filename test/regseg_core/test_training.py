@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from places import ROOT
+from runs import losses
 from torch.nn import functional as F
 
 from regseg_core import Segmenter
@@ -95,7 +96,7 @@ def test_the_average_follows_early_and_keeps_late() -> None:
 def test_ignored_pixels_do_not_count() -> None:
     torch.manual_seed(0)
     task = SegmentationTask(TrainingConfig(), CAMVID, steps=10).eval()
-    task.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
     images = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
     truth = torch.full((1, 32, 32), 255, dtype=torch.uint8)
     nothing = task.training_step((images, truth, ["a"]), 0)
@@ -214,22 +215,15 @@ def test_the_last_epoch_is_kept_where_val_is_trained_on(
 
 
 def test_the_same_seed_gives_the_same_curve(eight: Path, tmp_path: Path) -> None:
-    def losses(name: str, seed: int, workers: int) -> list[float]:
+    def trained(name: str, seed: int, workers: int) -> list[float]:
         out = tmp_path / name
         arguments = f"--data {eight} --out {out} {QUICK} --epochs 2 --seed {seed}"
         main([*arguments.split(), "--dataset.workers", str(workers)])
-        return losses_of(out)
+        return losses(out)
 
-    first = losses("a", 3, workers=0)
-    assert losses("b", 3, workers=2) == first, "on any number of loader processes"
-    assert losses("c", 4, workers=0) != first
-
-
-def losses_of(run: Path) -> list[float]:
-    """The loss of each step of a run's sittings."""
-    from regseg_core.training.report import read_metrics
-
-    return [float(row["loss_step"]) for row in read_metrics(run) if row.get("loss_step")]
+    first = trained("a", 3, workers=0)
+    assert trained("b", 3, workers=2) == first, "on any number of loader processes"
+    assert trained("c", 4, workers=0) != first
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(
@@ -245,7 +239,7 @@ def test_class_weights_come_from_the_labels(eight: Path, tmp_path: Path) -> None
     plain = f"--data {eight} {QUICK} --epochs 1 --out {tmp_path}"
     main(f"{plain}/plain".split())
     main(f"{plain}/weighted --loss.class_weights true".split())
-    assert losses_of(tmp_path / "plain") != losses_of(tmp_path / "weighted")
+    assert losses(tmp_path / "plain") != losses(tmp_path / "weighted")
 
 
 def test_cityscapes_trains_with_class_uniform_sampling(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from places import ROOT
 from rig import Rig
 
+from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.encodings import ENCODINGS
 from regseg_core.media import CutOffError, MediaError, VideoWriter, read_image, write_image
@@ -20,11 +22,9 @@ from regseg_ros.frames import to_frame
 from regseg_ros.recorder import Arrivals, Samples
 from regseg_ros.video_source import open_source
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def images(tmp_path: Path) -> list[np.ndarray]:
+def images(tmp_path: Path) -> list[Image]:
     frames = [SyntheticStreet(64, 48).frame(float(t))[0] for t in range(3)]
     for number, frame in enumerate(frames):
         write_image(tmp_path / "images" / f"{number}.png", frame)
@@ -33,7 +33,7 @@ def images(tmp_path: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_folder_is_published_in_order(
-    encoding: str, fresh: Rig, images: list[np.ndarray], tmp_path: Path
+    encoding: str, fresh: Rig, images: list[Image], tmp_path: Path
 ) -> None:
     messages = fresh.listen("/lens")
     fresh.start(
@@ -51,7 +51,7 @@ def test_a_folder_is_published_in_order(
     assert json.loads((tmp_path / "sent.json").read_text()) == {"sent": 3}
 
 
-def test_sources(images: list[np.ndarray], tmp_path: Path) -> None:
+def test_sources(images: list[Image], tmp_path: Path) -> None:
     looped = list(islice(open_source(str(tmp_path / "images"), 10, (64, 48), loop=True), 7))
     assert [np.array_equal(looped[n], images[n % 3]) for n in range(7)] == [True] * 7
     assert len(list(open_source(str(tmp_path / "images"), 10, (64, 48), loop=False))) == 3

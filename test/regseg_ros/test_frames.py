@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from rig import image
 from sensor_msgs.msg import Image
@@ -15,7 +16,7 @@ from regseg_ros.frames import to_frame
 from regseg_ros.messages import image_message
 
 
-def noise(*shape: int) -> np.ndarray:
+def noise(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 

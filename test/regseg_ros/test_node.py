@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -42,7 +43,7 @@ def segment() -> Segmenter:
     return Segmenter(backend="eager")
 
 
-def frame(time_of_scene: float = 0.0, size: tuple[int, int] = (480, 360)) -> np.ndarray:
+def frame(time_of_scene: float = 0.0, size: tuple[int, int] = (480, 360)) -> npt.NDArray[np.uint8]:
     return SyntheticStreet(*size).frame(time_of_scene)[0]
 
 
@@ -58,6 +59,7 @@ def test_outputs_equal_the_segmenter(
     sent = running.send_until(image(given, encoding, padding), lambda: all(got.values()))
 
     result = segment(given, encoding, confidence=True)
+    assert result.confidence is not None
     expected = {
         "mask": result.mask(),
         "label": result.labels,
@@ -216,10 +218,12 @@ def test_lifecycle_twice_over(fresh: Rig) -> None:
 
     def change(transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return fresh.call(ChangeState, "/regseg/change_state", request).success
+        return bool(fresh.call(ChangeState, "/regseg/change_state", request).success)
 
     def state() -> str:
-        return fresh.call(GetState, "/regseg/get_state", GetState.Request()).current_state.label
+        return str(
+            fresh.call(GetState, "/regseg/get_state", GetState.Request()).current_state.label
+        )
 
     masks = fresh.listen("/regseg/mask")
     assert state() == "unconfigured"
@@ -264,7 +268,7 @@ def test_a_failed_transition_leaves_nothing_behind(fresh: Rig) -> None:
 
     def change(transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return fresh.call(ChangeState, "/regseg/change_state", request).success
+        return bool(fresh.call(ChangeState, "/regseg/change_state", request).success)
 
     assert change(Transition.TRANSITION_CONFIGURE)
     for _ in range(2):

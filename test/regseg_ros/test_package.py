@@ -12,9 +12,8 @@ from xml.etree import ElementTree
 from zipfile import ZipFile
 
 from installed import LEFT_OUT, Installed, build, colcon
+from places import ROOT
 from rig import Rig
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:

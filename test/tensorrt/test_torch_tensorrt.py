@@ -45,7 +45,7 @@ def job(model: str, path: Path, spec: GraphSpec) -> Job:
 def test_the_partitioner_makes_one_engine_of_all_operators(
     model: str, size: tuple[int, int], batch: int, weights: dict[str, Path], tmp_path: Path
 ) -> None:
-    spec = GraphSpec("bgr8", *size, batch=batch, confidence=True, precision="float16")  # type: ignore[misc]
+    spec = GraphSpec("bgr8", *size, batch=batch, confidence=True, precision="float16")
     this = job(model, weights[model], spec)
     program, frames = exported(this)
     report = tmp_path / "dryrun.txt"
@@ -88,7 +88,7 @@ def test_the_converted_networks_convolutions_are_half(
         raise SeenError
 
     monkeypatch.setattr(_TRTInterpreter.TRTInterpreter, "_populate_trt_builder_config", look)
-    spec = GraphSpec("rgb8", *size, batch=batch, precision="float16")  # type: ignore[misc]
+    spec = GraphSpec("rgb8", *size, batch=batch, precision="float16")
     this = job(model, weights[model], spec)
     program, frames = exported(this)
     with pytest.raises((SeenError, RuntimeError)):

@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from places import ROOT
+
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "install", "log", "demo", "runs", "__pycache__")
 
 

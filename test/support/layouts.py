@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def camvid_large(root: Path, count: int) -> Path:
 
 
 def folder(
-    root: Path, images: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]
+    root: Path, images: Mapping[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]
 ) -> Path:
     """Images and labels by `split/name`, with a labels.yaml of three classes."""
     for name, (image, label) in images.items():

@@ -6,6 +6,7 @@ import math
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ def formula_weights(shapes: list[tuple[str, list[int]]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(_values(name, shape)) for name, shape in shapes}
 
 
-def _values(name: str, shape: list[int]) -> np.ndarray:
+def _values(name: str, shape: list[int]) -> npt.NDArray[np.float32]:
     count = math.prod(shape)
     u = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).random(count)
     if name.endswith("running_var"):

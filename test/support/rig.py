@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
@@ -30,7 +31,7 @@ from regseg_ros.demo import private_environment
 PATIENCE = 60.0
 
 
-def image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
+def image(pixels: npt.NDArray[np.uint8], encoding: str, padding: int = 0) -> Image:
     """H x W (x C) uint8 -> a message whose rows end with `padding` bytes of noise."""
     rows = pixels.reshape(pixels.shape[0], -1)
     noise = np.full((rows.shape[0], padding), 113, np.uint8)
@@ -44,7 +45,7 @@ def image(pixels: np.ndarray, encoding: str, padding: int = 0) -> Image:
     )
 
 
-def pixels(message: Image) -> np.ndarray:
+def pixels(message: Image) -> npt.NDArray[np.uint8]:
     """The pixels of an unpadded rgb8 or mono8 message."""
     shape = (message.height, message.width, 3)[: 3 if message.encoding == "rgb8" else 2]
     return np.frombuffer(message.data, np.uint8).reshape(shape)
