@@ -1,5 +1,7 @@
 # make demo [SOURCE=folder|video]   a camera, the node and a recorder; writes demo/demo.mp4, demo.png
-# make test                        formatting, lint, types and tests
+# make check                       formatting, lint, types and the fast tests: under a minute
+# make test                        that, and the tests that start processes, compile and train
+# make test-slow                   the tests that take minutes each
 # make test-tensorrt               Torch-TensorRT takes the graph whole (6 GB of packages, no GPU)
 # make bench-gpu                   parity and speed of every backend on this machine's GPU
 # make format                      puts the code into our format
@@ -7,16 +9,25 @@
 SOURCE ?= street
 PYTHON := .venv/bin/python
 
-.PHONY: demo test test-tensorrt bench-gpu format clean
+# One process for each core.
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadgroup
+
+.PHONY: demo check test test-slow test-tensorrt bench-gpu format clean
 
 demo: .venv/complete
 	$(PYTHON) -m regseg_ros.demo "$(SOURCE)"
 
-test: .venv/complete
+check: .venv/complete
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest
+	$(PYTEST) -m "not integration and not slow"
+
+test: check
+	$(PYTEST) -m "integration and not slow"
+
+test-slow: .venv/complete
+	$(PYTEST) -m slow
 
 test-tensorrt: .venv-tensorrt/complete
 	.venv-tensorrt/bin/python -m pytest test/tensorrt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from places import SHARED
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores: more threads would only take turns. Children inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

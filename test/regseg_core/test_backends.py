@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -56,8 +57,19 @@ def few_recompilations() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("backend", ["openvino", "inductor"])
+#: Each backend once; every encoding through every backend takes minutes.
+GATED = [
+    pytest.param(
+        backend,
+        encoding,
+        marks=pytest.mark.integration if encoding == "bgr8" else pytest.mark.slow,
+    )
+    for backend in ("openvino", "inductor")
+    for encoding in ENCODINGS
+]
+
+
+@pytest.mark.parametrize(("backend", "encoding"), GATED)
 @pytest.mark.usefixtures("few_streets", "few_recompilations")
 def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str) -> None:
     spec = GraphSpec(encoding, 240, 320, precision="bfloat16", confidence=True)
@@ -67,17 +79,16 @@ def test_bfloat16_passes_the_gate_in_every_encoding(backend: str, encoding: str)
     report.refuse_if_worse()
 
 
-@pytest.mark.parametrize("backend", ["openvino", "eager"])
-@pytest.mark.parametrize(("height", "width", "batch"), [(97, 131, 1), (64, 96, 3)])
-def test_labels_and_confidence_equal_pytorchs(
-    backend: str, height: int, width: int, batch: int
-) -> None:
+@pytest.mark.integration
+def test_labels_and_confidence_of_a_batch_equal_pytorchs() -> None:
+    height, width, batch = 97, 131, 3
     spec = GraphSpec("bgr8", height, width, batch, confidence=True)
     streets = SyntheticStreets(batch, width, height)
     frames = torch.from_numpy(np.stack([streets[i][0][..., ::-1] for i in range(batch)]))
     exact = Eager().build(job(spec))(frames)
-    found = opened(BACKENDS[backend], spec)(frames)
-    assert [plane.shape for plane in found] == [(batch, height, width)] * 2
+    found = opened(OpenVino(), spec)(frames)
+    for planes in (exact, found):
+        assert [plane.shape for plane in planes] == [(batch, height, width)] * 2
     assert (found[0] == exact[0]).float().mean() > 0.9999
     assert (found[1].int() - exact[1].int()).abs().max() <= 3
 
@@ -85,15 +96,13 @@ def test_labels_and_confidence_equal_pytorchs(
 def test_auto_says_why_a_backend_is_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing() -> None:
-        raise BackendError("pip install openvino (no such module)")
-
-    monkeypatch.setattr("regseg_core.backends.openvino._library", missing)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # what importing it then raises
     with caplog.at_level(logging.INFO):
         segment = Segmenter(backend="auto", device="cpu")
-    assert segment.health.refused == {"openvino": "pip install openvino (no such module)"}
+    reason = segment.health.refused["openvino"]
+    assert reason.startswith("pip install openvino (import of openvino halted")
     [line] = [r.message for r in caplog.records if "not used" in r.message]
-    assert line == "backend openvino is not used: pip install openvino (no such module)"
+    assert line == f"backend openvino is not used: {reason}"
     assert segment(np.zeros((64, 64, 3), np.uint8)).labels.shape == (64, 64)
     assert segment.health.backend == "eager"
     with pytest.raises(BackendError, match="pip install openvino"):
@@ -115,11 +124,12 @@ class Slow:
     name = "slow"
 
     def __init__(self) -> None:
-        self.may_end = threading.Event()
+        self.began, self.may_end = threading.Event(), threading.Event()
 
     def check(self, device: torch.device) -> None: ...
 
     def build(self, job: Job) -> Compiled:
+        self.began.set()
         assert self.may_end.wait(30)
         return lambda frames: (torch.full(frames.shape[:3], 7, dtype=torch.uint8),)
 
@@ -214,7 +224,14 @@ def test_a_backend_that_cannot_be_compiled_is_left_for_the_next() -> None:
     assert "could not be compiled: no converter for aten::nothing" in health.failures[0]
 
 
-@pytest.mark.parametrize("backend", ["eager", "openvino", "inductor"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "eager",
+        pytest.param("openvino", marks=pytest.mark.integration),
+        pytest.param("inductor", marks=pytest.mark.slow),
+    ],
+)
 def test_threads_that_segment_at_once_get_their_own_frames_labels(backend: str) -> None:
     segment = Segmenter(device="cpu", precision="float32", backend=backend, cache=None)
     streets = [SyntheticStreets(4, 96, 64)[place][0] for place in range(4)]
@@ -285,6 +302,7 @@ def test_nothing_is_left_when_the_last_resort_fails() -> None:
         engine(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
 
 
+@pytest.mark.integration
 def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -> None:
     segment = Segmenter(device="cpu", precision="float32", cache=tmp_path)
     frame, _ = SyntheticStreets(1, 160, 120)[0]
@@ -296,7 +314,7 @@ def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -
     while segment.health.backend != "openvino":
         assert time.monotonic() < deadline and not segment.health.failures
         now = segment(frame, "rgb8").labels
-        time.sleep(0.05)
+        time.sleep(0.2)  # the processor is needed for compiling
     assert (now == first).mean() > 0.9995
     assert "openvino float32 on cpu" in segment.description
     assert len(list(tmp_path.glob("*.engine"))) == 1
@@ -304,6 +322,7 @@ def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -
     assert segment.health.running == {"120 x 160 rgb8, float32": "openvino"}
 
 
+@pytest.mark.integration
 def test_an_engine_is_built_in_a_process_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,9 +333,9 @@ def test_an_engine_is_built_in_a_process_of_its_own(
     spec, store = GraphSpec("mono8", 64, 64), EngineStore(tmp_path)
     payload = store.payload(OpenVino(), job(spec))
     assert store.payload(OpenVino(), job(spec)) == payload
-    bad = replace(job(spec), path=tmp_path / "none.safetensors")
-    bad.__dict__["network"] = {"weights": "0"}
-    with pytest.raises(BackendError, match=r"none\.safetensors"):
+    bad = replace(job(spec), path=tmp_path / "broken.safetensors")
+    bad.path.write_bytes(b"found out where it is opened, which is in the other process")
+    with pytest.raises(BackendError, match=r"broken\.safetensors"):
         store.payload(OpenVino(), bad)
 
 

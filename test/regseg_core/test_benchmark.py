@@ -13,6 +13,7 @@ from regseg_core.media import read_image
 from regseg_core.model import create_model
 
 
+@pytest.mark.slow
 def test_the_loaders_benchmark_writes_its_table_and_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -30,6 +31,7 @@ def test_the_loaders_benchmark_writes_its_table_and_plot(
     assert read_image(tmp_path / "loader.png").shape[2] == 3
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,37 +76,53 @@ def normalized(rank: int, world: int) -> list[torch.Tensor]:
     return [y.detach(), part.grad, *(buffer.double() for buffer in norm.buffers())]
 
 
-def _process(rank: int, config: TrainingConfig, out: Path, port: int) -> None:
+def _process(rank: int, out: Path) -> None:
     torch.set_num_threads(1)
-    store = dist.TCPStore("127.0.0.1", port, 2, is_master=rank == 0)  # type: ignore[attr-defined]
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    torch.save(gradients(config, rank, 2), out / f"{rank}.pt")
+    meeting = (out / "meeting").as_uri()
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    for kind, config in CONFIGS.items():
+        torch.save(gradients(config, rank, 2), out / f"{kind}{rank}.pt")
     torch.save(normalized(rank, 2), out / f"norm{rank}.pt")
     dist.destroy_process_group()
 
 
+@pytest.fixture(scope="module")
+def in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes have computed: a file for each of them and each loss."""
+    out = tmp_path_factory.mktemp("distributed")
+    spawn(_process, (out,), nprocs=2)  # type: ignore[no-untyped-call]
+    return out
+
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("distributed")
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_two_processes_have_the_gradients_of_one_with_the_double_batch(
-    kind: str, tmp_path: Path, unused_port: int
+    kind: str, in_two_processes: Path
 ) -> None:
-    spawn(_process, (CONFIGS[kind], tmp_path, unused_port), nprocs=2)  # type: ignore[no-untyped-call]
     alone = gradients(CONFIGS[kind], 0, 1)
     for rank in (0, 1):
-        together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        together = torch.load(in_two_processes / f"{kind}{rank}.pt", weights_only=True)
         assert together.keys() == alone.keys()
         for name, expected in alone.items():
             # By norm: rounding moves single values across a ReLU's kink.
             error = (together[name] - expected).norm() / expected.norm().clamp(min=1e-12)
             assert error < 5e-3, name
 
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("distributed")
+def test_two_processes_normalise_as_one_with_the_double_batch(in_two_processes: Path) -> None:
     whole = normalized(0, 1)
-    parts = [torch.load(tmp_path / f"norm{rank}.pt", weights_only=True) for rank in (0, 1)]
+    files = (in_two_processes / f"norm{rank}.pt" for rank in (0, 1))
+    parts = [torch.load(file, weights_only=True) for file in files]
     for place, expected in enumerate(whole):
         per_pixel = place < 2
         found = torch.cat([p[place] for p in parts]) if per_pixel else parts[1][place]
         torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does(tmp_path: Path, unused_port: int) -> None:
     data = layouts.camvid(tmp_path / "data", 8)
     settings = (

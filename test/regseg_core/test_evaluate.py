@@ -182,6 +182,7 @@ def test_cityscapes_own_scorer_agrees(cityscapes_weights: Path, tmp_path: Path) 
     assert ours["mean_iou"] == pytest.approx(100 * theirs["averageScoreClasses"], abs=0.01)
 
 
+@pytest.mark.integration
 def test_a_report_shows_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, run = layouts.camvid(tmp_path / "data", 10), tmp_path / "run"
     train(

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from regseg_core.model import create_model, fold_norms, model_names
 from regseg_core.model.blocks import mean_pool_2x2
+from regseg_core.model.network import RegSeg
 from regseg_core.model.registry import NETWORKS
 from regseg_core.weights import load_weights
 
@@ -33,6 +34,7 @@ def test_equals_the_published_network(entry: str, reference: Path) -> None:
     wanted = json.loads((reference / "regseg_reference.json").read_text())[entry]
     arrays = np.load(reference / "regseg_reference.npz")
     model = create_model(wanted["name"], wanted["num_classes"]).double().eval()
+    assert isinstance(model, RegSeg)
     load_weights(model, formula_weights(wanted["state_dict"]))
     image = formula_image(wanted["height"], wanted["width"])
     with torch.inference_mode():

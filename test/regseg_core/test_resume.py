@@ -100,6 +100,8 @@ def assert_equal_runs(run: Path, other: Path) -> None:
     assert scores[0] == scores[1]
 
 
+@pytest.mark.integration
+@pytest.mark.xdist_group("uninterrupted")
 def test_killed_in_mid_epoch(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
     process = start(data, tmp_path)
     seen = Reader(process)
@@ -113,6 +115,8 @@ def test_killed_in_mid_epoch(data: Path, uninterrupted: Path, tmp_path: Path) ->
     assert_equal_runs(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("uninterrupted")
 def test_killed_while_a_checkpoint_is_written(
     data: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +131,8 @@ def test_killed_while_a_checkpoint_is_written(
     assert not list(tmp_path.glob(".*.partial")), "what was left behind is cleared away"
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("uninterrupted")
 def test_a_run_that_is_moved_keeps_its_best_epoch(
     data: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -146,6 +152,8 @@ def test_a_run_that_is_moved_keeps_its_best_epoch(
     assert torch.load(uninterrupted / "best.ckpt", weights_only=True)["epoch"] == epoch
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("uninterrupted")
 def test_killed_before_the_weights_are_written(
     data: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +171,8 @@ def test_killed_before_the_weights_are_written(
     assert "has had its 4 epochs; give more --epochs" in refused
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("uninterrupted")
 def test_killed_before_the_first_epoch_ends(
     data: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +183,7 @@ def test_killed_before_the_first_epoch_ends(
     assert_equal_runs(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(data: Path, tmp_path: Path) -> None:
     finish(start(data, tmp_path, "--epochs", "2"))
     before = (tmp_path / "last.ckpt").read_bytes()
@@ -189,21 +200,27 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(data: Path, tmp_path:
     finish(start(data, tmp_path, "--resume"))
 
 
-def test_a_corrupt_checkpoint_and_an_unreadable_image_are_named(data: Path, tmp_path: Path) -> None:
-    finish(start(data, tmp_path / "run", "--epochs", "1"))
-    checkpoint = tmp_path / "run" / "last.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
-    process = start(data, tmp_path / "run", "--resume")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert re.search(r"^error: .*last\.ckpt is not a checkpoint", output, re.MULTILINE), output
-
+@pytest.mark.integration
+def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
     broken = layouts.camvid(tmp_path / "broken", 4)
     image = broken / "train" / "2.png"
     image.write_bytes(image.read_bytes()[:3000])  # its header is whole
-    process = start(broken, tmp_path / "other")
+    process = start(broken, tmp_path / "run")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert re.search(r"^error: .*train/2\.png is not a readable image", output, re.MULTILINE), (
         output
     )
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("uninterrupted")
+def test_a_corrupt_checkpoint_is_named(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    checkpoint = run / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:10_000])
+    process = start(data, run, "--resume")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert re.search(r"^error: .*last\.ckpt is not a checkpoint", output, re.MULTILINE), output

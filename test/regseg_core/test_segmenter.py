@@ -20,7 +20,13 @@ def segment() -> Segmenter:
     return Segmenter()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 50), (375, 1242), (2160, 3840)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *[(1, 1), (1, 700), (33, 50), (375, 1242)],
+        pytest.param((2160, 3840), marks=pytest.mark.integration),
+    ],
+)
 def test_any_frame_size_works(shape: tuple[int, int], segment: Segmenter) -> None:
     result = segment(np.full((*shape, 3), 90, np.uint8), confidence=True)
     assert result.confidence is not None

@@ -49,9 +49,24 @@ def job(model: str, path: Path, spec: GraphSpec) -> Job:
     return Job(ModelCard(model, CITYSCAPES), path, spec, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("model", MODELS)
+#: One of them at once; all twenty engines take minutes.
+BUILT = [
+    pytest.param(
+        model,
+        size,
+        batch,
+        marks=pytest.mark.integration
+        if (model, size, batch) == ("regseg48", (375, 1242), 1)
+        else pytest.mark.slow,
+        id=f"{model}-{size[0]}x{size[1]}-{batch}",
+    )
+    for model in MODELS
+    for size in SIZES
+    for batch in (1, 4)
+]
+
+
+@pytest.mark.parametrize(("model", "size", "batch"), BUILT)
 def test_one_engine_from_bytes_to_labels(
     model: str, size: tuple[int, int], batch: int, weights: dict[str, Path]
 ) -> None:
@@ -81,6 +96,7 @@ def test_one_engine_from_bytes_to_labels(
     assert engine.nbytes > 2 * sum(p.numel() for p in own.parameters()), "the weights are in it"
 
 
+@pytest.mark.integration
 def test_ids_that_are_not_counted_from_zero_are_taken_too(weights: dict[str, Path]) -> None:
     trt = library()
     spec = GraphSpec("rgba8", 64, 96, precision="float16", confidence=True)
@@ -93,6 +109,7 @@ def test_ids_that_are_not_counted_from_zero_are_taken_too(weights: dict[str, Pat
     assert builder.build_serialized_network(network, builder.create_builder_config()) is not None
 
 
+@pytest.mark.integration
 def test_float32_is_float32(weights: dict[str, Path]) -> None:
     trt = library()
     onnx = to_onnx(job("regseg48", weights["regseg48"], GraphSpec("rgb8", 64, 96)))
@@ -106,6 +123,7 @@ def test_float32_is_float32(weights: dict[str, Path]) -> None:
     assert of_convolutions == {trt.DataType.FLOAT}
 
 
+@pytest.mark.integration
 def test_targets_are_named_and_unknown_ones_refused(weights: dict[str, Path]) -> None:
     spec = GraphSpec("mono8", 64, 64, precision="float16", confidence=True)
     payload = TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_86", "sm_89"))
@@ -150,6 +168,7 @@ def test_what_an_engine_is_bound_to(
         read_payload(carried, here)
 
 
+@pytest.mark.integration
 def test_a_torch_tensorrt_for_another_torch_is_refused_with_the_versions_that_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, Path]
 ) -> None:

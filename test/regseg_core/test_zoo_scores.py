@@ -19,6 +19,7 @@ def segment() -> Segmenter:
     return Segmenter()
 
 
+@pytest.mark.integration
 def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
     scores = evaluate(
         single_view(segment), open_images(camvid, "val", segment.labels), segment.labels

@@ -31,6 +31,8 @@ sys.exit(service.run())
 """
 
 
+@pytest.mark.integration
+@pytest.mark.xdist_group("installed")
 def test_the_launch_file_brings_the_node_to_active(
     installed: Installed, fresh: Rig, tmp_path: Path
 ) -> None:

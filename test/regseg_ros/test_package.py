@@ -11,11 +11,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 from zipfile import ZipFile
 
-from installed import LEFT_OUT, Installed, build, colcon
+import pytest
+from installed import LEFT_OUT, Installed, colcon
 from places import ROOT
 from rig import Rig
 
 
+@pytest.mark.integration
+@pytest.mark.xdist_group("installed")
 def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
     assert {p.name for p in installed.executables.iterdir()} == {
         "segmenter",
@@ -38,6 +41,8 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
     assert (zoo / "regseg48-camvid.safetensors").is_file()
 
 
+@pytest.mark.integration
+@pytest.mark.xdist_group("installed")
 def test_installed_executables_work_together(
     installed: Installed, fresh: Rig, tmp_path: Path
 ) -> None:
@@ -56,9 +61,10 @@ def test_installed_executables_work_together(
     assert masks[0].header.frame_id == "camera"
 
 
-def test_colcon_runs_the_fast_tests(tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
-    build(workspace)
+@pytest.mark.integration
+@pytest.mark.xdist_group("installed")
+def test_colcon_runs_the_fast_tests(installed: Installed) -> None:
+    workspace = installed.prefix.parents[1]
     tests = workspace / "src" / "regseg_ros" / "test"
     shutil.rmtree(tests)
     tests.mkdir()
@@ -72,6 +78,8 @@ def test_colcon_runs_the_fast_tests(tmp_path: Path) -> None:
     assert [case.get("name") for case in report.iter("testcase")] == ["test_fast"]
 
 
+@pytest.mark.integration
+@pytest.mark.xdist_group("installed")
 def test_setup_and_package_xml_agree(installed: Installed) -> None:
     (folder,) = installed.prefix.glob("lib/python*/site-packages/regseg_ros-*.egg-info")
     about = message_from_string((folder / "PKG-INFO").read_text(encoding="utf-8"))
@@ -100,26 +108,35 @@ def test_package_xml_declares_what_the_code_imports() -> None:
     assert ros <= declared
 
 
-def test_the_wheel_has_the_licence_and_no_upper_bound_on_numpy(tmp_path: Path) -> None:
-    copy = shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = shutil.copytree(ROOT, folder / "checkout", ignore=LEFT_OUT)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(copy)], check=True)
-    (path,) = tmp_path.glob("*.whl")
-    with ZipFile(path) as wheel:
-        names = wheel.namelist()
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_has_the_licence_and_no_upper_bound_on_numpy(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
         (about,) = (n for n in names if n.endswith(".dist-info/METADATA"))
-        required = message_from_string(wheel.read(about).decode()).get_all("Requires-Dist", [])
+        required = message_from_string(archive.read(about).decode()).get_all("Requires-Dist", [])
     assert {"LICENSE", "NOTICE"} <= {n.rpartition("/")[2] for n in names if ".dist-info/" in n}
     (numpy,) = (entry for entry in required if entry.startswith("numpy"))
     assert "<" not in numpy
 
 
-def test_pip_gives_the_library_without_ros(tmp_path: Path) -> None:
+@pytest.mark.integration
+@pytest.mark.xdist_group("wheel")
+def test_pip_gives_the_library_without_ros(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
-    copy = shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    options = ["--no-build-isolation", "--target", str(target), str(copy)]
-    subprocess.run([*install, *options], check=True)
+    subprocess.run([*install, "--target", str(target), str(wheel)], check=True)
     program = (
         "import sys; sys.modules['rclpy'] = None\n"
         "import numpy, pkgutil, importlib, regseg_core\n"
