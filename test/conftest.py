@@ -17,12 +17,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
-    """This checkout."""
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def reference() -> Path:
     """Outputs of the published code."""
     return _shared("reference")

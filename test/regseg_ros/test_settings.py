@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from places import ROOT
 
 from regseg_core.outputs import OUTPUTS
 from regseg_ros.settings import RecorderSettings, SegmenterSettings, SourceSettings, described
@@ -24,12 +25,12 @@ def plain(cell: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def readme(root: Path) -> str:
-    return (root / "README.md").read_text(encoding="utf-8")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_yaml_has_every_parameter_with_its_default(root: Path) -> None:
-    text = (root / "config" / "segment.yaml").read_text()
+def test_the_yaml_has_every_parameter_with_its_default() -> None:
+    text = (ROOT / "config" / "segment.yaml").read_text()
     given = yaml.safe_load(text)["/**"]["ros__parameters"]
     fields = {name: default for name, (default, _) in described(SegmenterSettings).items()}
     assert list(given.items()) == list(fields.items())
@@ -48,11 +49,11 @@ def test_the_readme_has_every_parameter_with_its_default(readme: str) -> None:
     assert {name: table[name] for name in table if name not in read_only} == shown
 
 
-def test_the_readme_and_rviz_name_the_outputs(readme: str, root: Path) -> None:
+def test_the_readme_and_rviz_name_the_outputs(readme: str) -> None:
     topics = {plain(name): kind for name, kind, _ in rows(readme, "Topics")}
     for name, output in OUTPUTS.items():
         assert topics[f"/regseg/{name}"] == f"sensor_msgs/Image, {output.encoding}"
-    shown = set(re.findall(r"Value: /regseg/(\w+)", (root / "config/regseg.rviz").read_text()))
+    shown = set(re.findall(r"Value: /regseg/(\w+)", (ROOT / "config/regseg.rviz").read_text()))
     assert shown and shown <= set(OUTPUTS)
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+import pytest
 from rig import Rig, image, pixels, status
 
 from regseg_core import Segmenter
+from regseg_core.arrays import Image
 from regseg_core.compile import main as compile_main
 from regseg_core.data.synthetic import SyntheticStreets
+
+pytestmark = pytest.mark.integration
 
 OPENVINO = ("-p", "backend:=openvino", "-p", "precision:=float32")
 
 
-def street(height: int = 64, width: int = 96) -> np.ndarray:
+def street(height: int = 64, width: int = 96) -> Image:
     return SyntheticStreets(1, width, height)[0][0]
 
 
