@@ -13,7 +13,7 @@ import layouts
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from places import ROOT
 
 from regseg_core import Segmenter, evaluate, report, zoo
 from regseg_core.compile import main as compile_main

@@ -65,7 +65,7 @@ def test_what_is_no_film_is_explained(tmp_path: Path) -> None:
 
 def test_half_a_film_is_read_as_far_as_it_goes_and_said_to_be_one(tmp_path: Path) -> None:
     film = cut(write_film(tmp_path / "film.mp4"), 0.6)
-    frames = []
+    frames: list[Image] = []
     with pytest.raises(CutOffError, match=r"film\.mp4 is cut off: (\d+) of 30 frames") as caught:
         frames.extend(read_video(film))
     assert 5 < len(frames) < 25
@@ -85,6 +85,7 @@ def test_other_containers_that_are_cut_off_are_known(
     film = tmp_path / f"film.{suffix}"
     with av.open(str(film), "w") as container:
         stream = container.add_stream(codec, rate=10)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for step in range(30):
             image, _ = SyntheticStreet(160, 120).frame(step / 10)
@@ -107,7 +108,7 @@ def test_a_film_that_was_trimmed_is_whole(tmp_path: Path) -> None:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
-            if packet.dts is not None:
+            if packet.dts is not None and packet.pts is not None:
                 early = round(1.05 / packet.time_base)
                 packet.pts, packet.dts = packet.pts - early, packet.dts - early
                 packet.stream = copy

@@ -14,12 +14,14 @@ from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.evaluation.scoring import evaluate, single_view
 
 
+pytestmark = pytest.mark.integration
+
+
 @pytest.fixture(scope="module")
 def segment() -> Segmenter:
     return Segmenter()
 
 
-@pytest.mark.integration
 def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
     scores = evaluate(
         single_view(segment), open_images(camvid, "val", segment.labels), segment.labels

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regseg_core.data.synthetic import SyntheticStreet
-from regseg_core.media import (
-    VideoWriter,
-)
+from regseg_core.media import VideoWriter
 
 
 def write_film(path: Path, frames: int = 30) -> Path:
