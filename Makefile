@@ -9,8 +9,8 @@
 SOURCE ?= street
 PYTHON := .venv/bin/python
 
-# One process for each core.
-PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadgroup
+# Processes of one thread each, for two cores; where nodes and compilers are waited for, one more.
+PYTEST := $(PYTHON) -m pytest --dist loadgroup --numprocesses
 
 .PHONY: demo check test test-slow test-tensorrt bench-gpu format clean
 
@@ -21,13 +21,13 @@ check: .venv/complete
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTEST) -m "not integration and not slow"
+	$(PYTEST) 2 -m "not integration and not slow"
 
 test: check
-	$(PYTEST) -m "integration and not slow"
+	$(PYTEST) 3 -m "integration and not slow"
 
 test-slow: .venv/complete
-	$(PYTEST) -m slow
+	$(PYTEST) 3 -m slow
 
 test-tensorrt: .venv-tensorrt/complete
 	.venv-tensorrt/bin/python -m pytest test/tensorrt

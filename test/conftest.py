@@ -12,7 +12,7 @@ import pytest
 from places import SHARED
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many processes as cores: more threads would only take turns. Children inherit it.
+    # Processes enough for the cores: more threads would only take turns. Children inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

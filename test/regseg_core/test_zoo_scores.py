@@ -13,7 +13,6 @@ from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreet, Synthetic
 from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.evaluation.scoring import evaluate, single_view
 
-
 pytestmark = pytest.mark.integration
 
 
