@@ -47,7 +47,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Height and width, as an option gives them."""
+    """Parses HEIGHTxWIDTH."""
     if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 1024x2048")
     return int(found[1]), int(found[2])

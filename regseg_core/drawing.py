@@ -28,8 +28,8 @@ def legend(classes: Sequence[LabelClass], width: int) -> Image:
     columns = max(1, (width - _GAP) // column)
     rows = -(-len(classes) // columns)
     strip = np.full((rows * row + _GAP, width, 3), _PAPER, np.uint8)
-    for place, entry in enumerate(classes):
-        x, y = _GAP + place % columns * column, _GAP + place // columns * row
+    for index, entry in enumerate(classes):
+        x, y = _GAP + index % columns * column, _GAP + index // columns * row
         cv2.rectangle(strip, (x, y), (x + 28, y + 18), entry.color, -1)
         cv2.putText(strip, entry.name, (x + 36, y + 15), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
     return strip
@@ -50,9 +50,9 @@ def sheet(
     bodies = [side_by_side([_resized(p, height, column) for p in panels]) for panels in rows]
     width = bodies[0].shape[1]
     head = np.full((26, width, 3), _PAPER, np.uint8)
-    for place, title in enumerate(titles):
+    for index, title in enumerate(titles):
         cv2.putText(
-            head, title, (place * (column + _GAP) + 4, 19), _FONT, 0.6, _INK, 1, cv2.LINE_AA
+            head, title, (index * (column + _GAP) + 4, 19), _FONT, 0.6, _INK, 1, cv2.LINE_AA
         )
     gap = np.full((_GAP, width, 3), _PAPER, np.uint8)
     parts = [head, *(part for body in bodies for part in (body, gap)), legend(classes, width)]

@@ -131,14 +131,14 @@ class LabelSet:
     def from_dict(cls, data: Mapping[str, Any], name: str = "custom") -> LabelSet:
         """A label set from `{"classes": [{"name", "color", "id"?}, ...], "ignore_id"?, "name"?}`.
 
-        A class without an id gets its place in the list. Raises LabelError as the class does, and
+        A class without an id gets its index in the list. Raises LabelError as the class does, and
         for missing, unknown or ill-typed entries.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("classes"), list):
             raise LabelError("a label set needs a list `classes` of entries with name and color")
         if unknown := set(data) - {"name", "ignore_id", "classes"}:
             raise LabelError(f"a label set has no entry {sorted(map(str, unknown))}")
-        classes = tuple(_parse_class(place, entry) for place, entry in enumerate(data["classes"]))
+        classes = tuple(_parse_class(index, entry) for index, entry in enumerate(data["classes"]))
         ignore_id = data.get("ignore_id", 255)
         if not _is_int(ignore_id):
             raise LabelError(f"ignore_id must be a whole number, not {ignore_id!r}")
@@ -176,16 +176,16 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _parse_class(place: int, entry: object) -> LabelClass:
+def _parse_class(index: int, entry: object) -> LabelClass:
     if not isinstance(entry, Mapping) or not {"name", "color"} <= set(entry):
-        raise LabelError(f"classes[{place}] needs `name` and `color`, not {entry!r}")
+        raise LabelError(f"classes[{index}] needs `name` and `color`, not {entry!r}")
     if unknown := set(entry) - {"id", "name", "color"}:
-        raise LabelError(f"classes[{place}] has no entry {sorted(map(str, unknown))}")
-    class_id, color = entry.get("id", place), entry["color"]
+        raise LabelError(f"classes[{index}] has no entry {sorted(map(str, unknown))}")
+    class_id, color = entry.get("id", index), entry["color"]
     if not _is_int(class_id):
-        raise LabelError(f"classes[{place}]: id must be a whole number, not {class_id!r}")
+        raise LabelError(f"classes[{index}]: id must be a whole number, not {class_id!r}")
     if not isinstance(color, list | tuple) or not all(_is_int(c) for c in color):
-        raise LabelError(f"classes[{place}]: color must be three whole numbers, not {color!r}")
+        raise LabelError(f"classes[{index}]: color must be three whole numbers, not {color!r}")
     return LabelClass(class_id, str(entry["name"]), tuple(color))
 
 

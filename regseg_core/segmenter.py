@@ -20,8 +20,8 @@ from regseg_core.backends.base import Backend, Job
 from regseg_core.backends.cache import default_folder
 from regseg_core.backends.choose import candidates, portable
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.engine import Engine, Health
 from regseg_core.backends.engine_file import read_identity, read_payload, spec_of
+from regseg_core.backends.runner import Health, Runner
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.device import choose_device, device_title
@@ -33,7 +33,7 @@ from regseg_core.precision import PRECISIONS, choose_precision
 from regseg_core.weights import build_model, find_weights
 
 #: So many sizes, encodings and batches are kept ready.
-_KEPT_ENGINES = 8
+_KEPT_RUNNERS = 8
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -83,9 +83,9 @@ class Segmenter:
 
     `backend`: what runs the graph, a name of `regseg_core.backends.choose.BACKENDS`, compiled at
     the first frame of each size; or auto, the best that works: PyTorch segments at once, and when a
-    few frames of one size have come, a better one is compiled meanwhile and takes its place; or
-    backends of your own, the last of which is there at once. `cache`: the folder of compiled
-    graphs, None for none, default for the user's. `engine`: a file of
+    few frames of one size have come, a better one compiles in the background and runs from then
+    on; or backends of your own, the last of which must need no compiling. `cache`: the folder of
+    engines, None for none, default for the user's. `engine`: a file of
     `python -m regseg_core.compile`, made here or elsewhere of the same weights, for the frames that
     `engine_spec` names. `health` says what runs and what failed.
 
@@ -129,7 +129,7 @@ class Segmenter:
         self._store = EngineStore(
             None if folder is None else Path(folder), None if engine is None else Path(engine)
         )
-        self._engines: dict[GraphSpec, Engine] = {}
+        self._runners: dict[GraphSpec, Runner] = {}
         self._lock = threading.Lock()
         self._title = f"{weights}: {self._card.architecture}, {len(self.labels)} classes"
 
@@ -158,10 +158,10 @@ class Segmenter:
         found: dict[int, Segmentation] = {}
         for (encoding, height, width), indices in alike.items():
             batch = [frames[index] for index in indices]
-            engine = self._engine(self.spec(height, width, encoding, confidence, len(batch)))
-            planes = [plane.numpy() for plane in engine(_tensor(batch))]
-            for place, index in enumerate(indices):
-                labels, *rest = (plane[place] for plane in planes)
+            runner = self._runner(self.spec(height, width, encoding, confidence, len(batch)))
+            planes = [plane.numpy() for plane in runner(_tensor(batch))]
+            for row, index in enumerate(indices):
+                labels, *rest = (plane[row] for plane in planes)
                 found[index] = Segmentation(
                     labels, rest[0] if confidence else None, self.labels, frames[index]
                 )
@@ -191,9 +191,9 @@ class Segmenter:
         batch: int = 1,
     ) -> str:
         """Compiles for such frames, and waits; returns the backend that then runs."""
-        engine = self._engine(self.spec(height, width, encoding, confidence, batch))
-        engine.build_better(wait=True)
-        return engine.backend
+        runner = self._runner(self.spec(height, width, encoding, confidence, batch))
+        runner.build_better(wait=True)
+        return runner.backend
 
     def warm_up(self, spec: GraphSpec) -> None:
         """Segments empty frames of that kind, so that the first real ones are not slow.
@@ -201,7 +201,7 @@ class Segmenter:
         What will run is warmed: a named backend is compiled before, an engine file loaded. With
         `auto`, a better backend begins to compile meanwhile.
         """
-        self._engine(spec).build_better(wait=spec == self.engine_spec)
+        self._runner(spec).build_better(wait=spec == self.engine_spec)
         shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
         frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
         self.segment([frame] * spec.batch, spec.confidence)
@@ -217,15 +217,15 @@ class Segmenter:
         read_payload(path, self.job(spec).identity(backend), carried=True)
         return spec
 
-    def _engine(self, spec: GraphSpec) -> Engine:
+    def _runner(self, spec: GraphSpec) -> Runner:
         with self._lock:
-            engine = self._engines.pop(spec, None)
-            if engine is None:
-                engine = Engine(self.job(spec), self._backends, self.health, self._store)
-                while len(self._engines) >= _KEPT_ENGINES:
-                    self._engines.pop(next(iter(self._engines))).forget()
-            self._engines[spec] = engine  # in the order of their last use
-            return engine
+            runner = self._runners.pop(spec, None)
+            if runner is None:
+                runner = Runner(self.job(spec), self._backends, self.health, self._store)
+                while len(self._runners) >= _KEPT_RUNNERS:
+                    self._runners.pop(next(iter(self._runners))).forget()
+            self._runners[spec] = runner  # in the order of their last use
+            return runner
 
 
 def _tensor(frames: Sequence[Frame]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What regseg_core logs, said by the node; and warnings that do not fill the log."""
+"""regseg_core's log, through the node's logger; and warnings that do not fill it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Mailbox(Generic[Item]):
             return items
 
     def close(self) -> None:
-        """Wakes the reader for good."""
+        """Ends every `take` with nothing."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

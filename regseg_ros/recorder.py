@@ -76,8 +76,8 @@ class Samples:
         self._seen += 1
 
     def chosen(self) -> list[tuple[Pixels, ...]]:
-        places = np.linspace(0, len(self._kept) - 1, min(ROWS, len(self._kept))).round()
-        return [self._kept[int(place)] for place in places]
+        chosen = np.linspace(0, len(self._kept) - 1, min(ROWS, len(self._kept))).round()
+        return [self._kept[int(index)] for index in chosen]
 
 
 class Recorder(Node):

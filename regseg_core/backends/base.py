@@ -51,7 +51,7 @@ class Job:
         }
 
     def identity(self, backend: Portable) -> dict[str, object]:
-        """All that must be equal for what that backend has compiled to be used again."""
+        """What its engine is kept under: all that must be equal to use it again."""
         return self.spec.identity(self.network, backend.made_by(self.device))
 
     def graph(self, dtype: torch.dtype, wide: bool = False) -> SegmentationGraph:

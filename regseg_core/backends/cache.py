@@ -1,4 +1,4 @@
-"""A folder of compiled graphs, shared by all processes of a user."""
+"""A folder of engines, shared by all processes of a user."""
 
 from __future__ import annotations
 

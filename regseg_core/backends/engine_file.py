@@ -1,4 +1,4 @@
-"""The file of a compiled graph: data, not code; used again only where everything is as it was."""
+"""The file of an engine, which is a graph that a backend compiled: data, not code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def spec_of(identity: Mapping[str, Any]) -> GraphSpec:
 
 
 def read_payload(path: Path, identity: Mapping[str, object], carried: bool = False) -> bytes:
-    """The payload of an engine file that was made of just that.
+    """The payload of an engine file whose identity is equal.
 
     One that was `carried` here from another machine may have been made by another PyTorch.
     Raises EngineError for one that is damaged or made of anything else, and says what differs.

@@ -27,7 +27,7 @@ class OpenVino:
         _library()
 
     def made_by(self, device: torch.device) -> dict[str, str]:
-        """Its form of the graph is of no processor: OpenVINO compiles it further when it loads."""
+        """Its engine fits every processor: OpenVINO compiles it further when it loads."""
         return {
             "backend": self.name,
             "torch": torch.__version__,
@@ -69,8 +69,8 @@ class OpenVino:
                 request.infer([frames.numpy()], share_inputs=True)
                 # A copy: the request's own memory holds the next frame's result soon.
                 return tuple(
-                    torch.from_numpy(np.array(request.get_output_tensor(place).data))
-                    for place in range(count)
+                    torch.from_numpy(np.array(request.get_output_tensor(index).data))
+                    for index in range(count)
                 )
 
         return run

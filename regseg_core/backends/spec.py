@@ -1,4 +1,4 @@
-"""What is compiled, and by which names its result is found again."""
+"""What is compiled, and the key under which the engine is kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class GraphSpec:
         return self.batch, *ENCODINGS[self.encoding].shape(self.height, self.width)
 
     def title(self) -> str:
-        """What a person calls it."""
+        """For people."""
         batch = f"{self.batch} x " if self.batch > 1 else ""
         seen = f" seen at {self.size[0]} x {self.size[1]}" if self.size else ""
         confidence = ", with confidence" if self.confidence else ""

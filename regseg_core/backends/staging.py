@@ -60,10 +60,10 @@ class Staged:
 
 
 class Lane:
-    """The places of one frame on its way, and a stream of its own for its copies and its graph.
+    """Buffers of one frame, and a stream of its own for its copies and its graph.
 
     Nothing is allocated per frame on the GPU: input, outputs and what lies between have their
-    places, and the graph is recorded once and replayed. While something compiles in this process
+    buffers, and the graph is recorded once and replayed. While something compiles in this process
     it cannot be recorded; until then its kernels are started one by one.
     """
 

@@ -1,4 +1,4 @@
-"""Where compiled graphs come from and where they are kept."""
+"""Where engines come from and where they are kept."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LOG = logging.getLogger("regseg_core")
 class EngineStore:
     """An engine file, a cache folder, and the processes that compile what neither has.
 
-    `folder`: of compiled graphs; None keeps none. `file`: a graph that was compiled ahead, perhaps
-    on another machine; it is used for what it was compiled for.
+    `folder`: of engines; None keeps none. `file`: an engine that was compiled ahead, perhaps on
+    another machine; it is used for what it was compiled for.
     """
 
     def __init__(self, folder: Path | None = None, file: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class EngineStore:
         return backend.build(job)
 
     def payload(self, backend: Portable, job: Job) -> bytes:
-        """A job's compiled graph: the file's or a kept one, else a new one."""
+        """A job's engine: the file's or a kept one, else a new one."""
         identity = job.identity(backend)
         if self._file is not None:
             carried = read_identity(self._file)

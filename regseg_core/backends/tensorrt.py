@@ -134,7 +134,7 @@ def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
-        errors = [parser.get_error(place).desc() for place in range(parser.num_errors)]
+        errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         raise BackendError(f"TensorRT does not take the graph: {'; '.join(errors)}")
     return network
 
@@ -146,7 +146,7 @@ def _set_targets(trt: Any, config: Any, gpus: Sequence[str]) -> None:
         raise BackendError("TensorRT builds for the GPU it runs on; --gpu is for TensorRT for RTX")
     known = {name: c for name, c in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
     config.num_compute_capabilities = len(gpus)
-    for place, gpu in enumerate(gpus):
+    for index, gpu in enumerate(gpus):
         capability = known.get(gpu.upper().replace("_", ""))
         if capability is None:
             names = ", ".join(f"sm_{name[2:]}" for name in known)
@@ -154,7 +154,7 @@ def _set_targets(trt: Any, config: Any, gpus: Sequence[str]) -> None:
                 f"TensorRT for RTX {trt.__version__} builds for {names}, not for {gpu}; a Jetson"
                 " compiles with its own TensorRT"
             )
-        config.set_compute_capability(capability, place)
+        config.set_compute_capability(capability, index)
 
 
 def _capability(device: torch.device) -> str:

@@ -242,7 +242,7 @@ def _at_once(work: Callable[[], object], seconds: float, callers: int = 2) -> fl
 
 def _frames(size: tuple[int, int], batch: int) -> Tensor:
     streets = SyntheticStreets(batch, size[1], size[0])
-    rgb = torch.stack([torch.from_numpy(streets[place][0]) for place in range(batch)])
+    rgb = torch.stack([torch.from_numpy(streets[index][0]) for index in range(batch)])
     return rgb.flip(3).contiguous()
 
 

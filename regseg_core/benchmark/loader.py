@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
-from regseg_core.data.sampling import Draw
+from regseg_core.data.sampling import Sample
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.device import choose_device, device_title, keep_freed_memory
 from regseg_core.figures import draw_bars, save_figure
@@ -100,9 +100,9 @@ class PlainPil(Dataset[Example]):
         table[list(CITYSCAPES_VOID_IDS)] = IGNORE_INDEX
         self.table = table
 
-    def __getitem__(self, draw: Draw) -> Example:
-        config, rng = self.config, np.random.default_rng(draw.seed)
-        image_path, label_path = self.pairs[draw.image]
+    def __getitem__(self, sample: Sample) -> Example:
+        config, rng = self.config, np.random.default_rng(sample.seed)
+        image_path, label_path = self.pairs[sample.image]
         image = PILImage.open(image_path).convert("RGB")
         label = PILImage.fromarray(self.table[np.asarray(PILImage.open(label_path))])
         short = int(rng.integers(config.short_side_min, config.short_side_max + 1))
@@ -137,9 +137,9 @@ def our_pipeline(root: Path, config: AugmentConfig) -> Dataset[Example]:
 
 
 def _rate(examples: Dataset[Example], workers: int) -> float:
-    draws = [Draw(place % FILES, None, (0, 0, place)) for place in range(READ)]
+    samples = [Sample(index % FILES, None, (0, 0, index)) for index in range(READ)]
     loader = DataLoader(
-        examples, batch_size=4, sampler=draws, num_workers=workers, persistent_workers=workers > 0
+        examples, batch_size=4, sampler=samples, num_workers=workers, persistent_workers=workers > 0
     )
     for _ in loader:  # the processes start, the files come into the cache
         pass

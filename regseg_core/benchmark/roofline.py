@@ -59,13 +59,13 @@ def seconds_of(run: Callable[[], object], device: torch.device, repeats: int = 2
 
 
 def wait_for(device: torch.device) -> None:
-    """Until the device has done what it was given; a CPU has."""
+    """Waits until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def costs(network: SegmentationNetwork, batch: int, height: int, width: int) -> list[Cost]:
-    """Of each convolution, its normalisation and activation counted as part of it.
+    """Cost of each convolution, its normalisation and activation counted as part of it.
 
     Shapes alone are computed, on PyTorch's meta device.
     """

@@ -182,11 +182,11 @@ class ColorDecoder:
         if stored.ndim != 3:
             raise LabelError("holds ids; colours of the label set are what belongs here")
         codes = _packed(stored)
-        place = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
-        if (unknown := codes[self._codes[place] != codes]).size:
+        found = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        if (unknown := codes[self._codes[found] != codes]).size:
             first = [[int(c >> 16), int(c >> 8) & 255, int(c) & 255] for c in np.unique(unknown)]
             raise LabelError(f"colours {first[:5]} are not in label set {self.labels.name!r}")
-        indices: Image = self._indices[place]
+        indices: Image = self._indices[found]
         return indices
 
 

@@ -9,7 +9,7 @@ from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, STREET, SyntheticStreets
 from regseg_core.labels import CAMVID, LabelSet
 
-#: Frames of the synthetic street that are scored; no training draws them.
+#: Frames of the synthetic street that are scored; no training uses them.
 SCORED_STREETS = 50
 
 

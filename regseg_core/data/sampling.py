@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 
-class Draw(NamedTuple):
+class Sample(NamedTuple):
     """One training example to come: an image, where the crop is centred, and all its randomness."""
 
     image: int
@@ -19,16 +19,16 @@ class Draw(NamedTuple):
     seed: tuple[int, int, int]
 
 
-class EpochSampler(Sampler[Draw]):
-    """The draws of one epoch, the same for the same seed and epoch on any number of processes.
+class EpochSampler(Sampler[Sample]):
+    """The samples of one epoch, the same for the same seed and epoch on any number of processes.
 
-    An epoch has as many draws as there are images, and `extra` of the `pool` of further ones whose
-    indices follow. A share `uniform` of the images' draws is class-uniform: every class that occurs
-    is drawn equally often, at one of its `centroids` (M x 4: image, class, row, column); the others
-    are different images at random places (paper, section 4.1).
+    An epoch has as many samples as there are images, and `extra` of the `pool` of further ones
+    whose indices follow. A share `uniform` of the images' samples is class-uniform: every class
+    that occurs is sampled equally often, at one of its `centroids` (M x 4: image, class, row,
+    column); the others are different images at random places (paper, section 4.1).
 
     The epoch is cut into batches of `batch`; process `rank` of `world` takes its part of each, and
-    draws that fill no batch are left out.
+    samples that fill no batch are left out.
     """
 
     def __init__(
@@ -62,27 +62,27 @@ class EpochSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return self.steps * self.batch // self.world
 
-    def draws(self) -> list[Draw]:
+    def samples(self) -> list[Sample]:
         """The whole epoch, of all processes."""
         rng = np.random.default_rng([self.seed, self.epoch])
         chosen: list[tuple[int, tuple[int, int] | None]] = [
             (int(index), None) for index in rng.permutation(self.images)[self._uniform :]
         ]
-        for place in range(self._uniform):
-            places = self._by_class[place % len(self._by_class)]
+        for index in range(self._uniform):
+            places = self._by_class[index % len(self._by_class)]
             image, _, row, column = (int(value) for value in places[rng.integers(len(places))])
             chosen.append((image, (row, column)))
         further = rng.permutation(self.pool)[: self.extra]
         chosen.extend((self.images + int(index), None) for index in further)
         epoch = []
-        for place, pick in enumerate(rng.permutation(len(chosen))):
+        for index, pick in enumerate(rng.permutation(len(chosen))):
             image, centre = chosen[pick]
-            epoch.append(Draw(image, centre, (self.seed, self.epoch, place)))
+            epoch.append(Sample(image, centre, (self.seed, self.epoch, index)))
         return epoch
 
-    def __iter__(self) -> Iterator[Draw]:
-        draws = self.draws()
+    def __iter__(self) -> Iterator[Sample]:
+        samples = self.samples()
         share = self.batch // self.world
         for step in range(self.steps):
             first = step * self.batch + self.rank * share
-            yield from draws[first : first + share]
+            yield from samples[first : first + share]

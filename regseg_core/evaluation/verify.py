@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def lost(self) -> dict[str, float]:
-        """Points that each class has lost; negative where it has won."""
+        """Points that each class has lost; negative where it gained."""
         both = zip(self.names, self.exact, self.compiled, strict=True)
         return {name: a - b for name, a, b in both if a is not None and b is not None}
 

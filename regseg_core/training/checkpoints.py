@@ -39,7 +39,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(folder, "best", monitor, mode="max", enable_version_counter=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over a run's state, whose files now lie in this folder."""
+        """Loads a run's state; its files may have moved to this folder."""
         assert self.dirpath is not None
 
         def here(path: str) -> str:

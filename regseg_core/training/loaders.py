@@ -18,7 +18,7 @@ from regseg_core.arrays import Image
 from regseg_core.data.labelled import DataError, LabelledImages, Titled, refuse_unpaired
 from regseg_core.data.layouts import open_images
 from regseg_core.data.opening import open_split
-from regseg_core.data.sampling import Draw, EpochSampler
+from regseg_core.data.sampling import EpochSampler, Sample
 from regseg_core.data.survey import Survey, cached_survey
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
@@ -56,10 +56,10 @@ class Augmented(Dataset[Example]):
         short_side = (config.short_side_min, config.short_side_max)
         self.crop = RandomCrop(config.crop_height, config.crop_width, short_side, fill)
 
-    def __getitem__(self, draw: Draw) -> Example:
-        rng = np.random.default_rng(draw.seed)
-        image, label, title = self.examples[draw.image]
-        image, label = self.crop(image, label, rng, draw.centre)
+    def __getitem__(self, sample: Sample) -> Example:
+        rng = np.random.default_rng(sample.seed)
+        image, label, title = self.examples[sample.image]
+        image, label = self.crop(image, label, rng, sample.centre)
         image, label = random_flip(image, label, rng)
         image, label = random_augment(
             image, label, rng, self.fill, self.config.operations, self.config.magnitude
@@ -101,7 +101,7 @@ class SegmentationData(L.LightningDataModule):
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """Steps of an epoch."""
         return (self.images + self.street) // self.config.batch_size
 
     def prepare_data(self) -> None:

@@ -35,11 +35,11 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
     pictures = [save_figure(folder / "curves.png", draw_curves(read_metrics(run)))]
     scorer = Scorer(single_view(segment), open_split(data, split, segment.labels), segment.labels)
     ranked: list[tuple[float, int]] = []
-    for place, scored in enumerate(scorer):
+    for index, scored in enumerate(scorer):
         own = ConfusionMatrix(len(segment.labels))
         own.update(torch.from_numpy(scored.predicted), torch.from_numpy(scored.truth))
         if not math.isnan(own.mean_iou()):
-            ranked.append((own.mean_iou(), place))
+            ranked.append((own.mean_iou(), index))
     ranked.sort(reverse=True)
     pictures.append(save_figure(folder / "iou.png", draw_iou(scorer.matrix, segment.labels)))
     pictures.append(
@@ -47,10 +47,10 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
     )
     for name, chosen in (("best", ranked[:_SHOWN]), ("worst", ranked[::-1][:_SHOWN])):
         rows = []
-        for _, place in chosen:
-            image, truth = scorer.images[place]
+        for _, index in chosen:
+            image, truth = scorer.images[index]
             predicted = scorer.predict(image)
-            title = scorer.images.title(place)
+            title = scorer.images.title(index)
             rows.append(_panels(Scored(title, image, truth, predicted), segment.labels))
         if rows:
             titles = ("image", "label", "prediction", "error: red")
@@ -121,12 +121,12 @@ def draw_confusion(matrix: ConfusionMatrix, labels: LabelSet) -> Figure:
     size = 0.55 * len(labels) + 2
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    places = range(len(labels))
-    axes.set_xticks(places, labels.names, rotation=60, ha="right")
-    axes.set_yticks(places, labels.names)
+    indices = range(len(labels))
+    axes.set_xticks(indices, labels.names, rotation=60, ha="right")
+    axes.set_yticks(indices, labels.names)
     axes.set(xlabel="predicted", ylabel="true", title="share of a class's pixels, %")
-    for row in places:
-        for column in places:
+    for row in indices:
+        for column in indices:
             share = shares[row, column]
             if share >= 0.5:
                 ink = "white" if share > 50 else "black"

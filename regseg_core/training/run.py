@@ -149,9 +149,9 @@ def _trainer(
     callbacks: list[Callback] = [best, last, TrainingBar(config.batch_size)]
     if config.optimizer.ema_decay:
         # Told where, since the module is still on the CPU when the callback asks it.
-        place = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.type == "cuda" else "cpu"
+        average_on = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.type == "cuda" else "cpu"
         average = WeightAveraging(
-            device=place, multi_avg_fn=partial(ema_step, config.optimizer.ema_decay)
+            device=average_on, multi_avg_fn=partial(ema_step, config.optimizer.ema_decay)
         )
         callbacks.insert(0, average)
     # torchrun's; without it there is one process.
@@ -270,7 +270,7 @@ def _say(text: str) -> None:
 
 
 def _quiet() -> None:
-    """Leaves out what the library says of itself."""
+    """Silences Lightning's messages about itself."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (".*exists and is not empty", ".*treespec, LeafSpec", ".*does not have many"):
         warnings.filterwarnings("ignore", message)

@@ -75,7 +75,7 @@ class SegmentationTask(L.LightningModule):
         self.loss.weights = class_weights(pixels)
 
     def setup(self, stage: str) -> None:
-        """Lightning's: by now the data have been looked at."""
+        """Called by Lightning after the survey of the data."""
         if self.config.loss.class_weights:
             self.weigh_classes(self.trainer.datamodule.survey().pixels)  # type: ignore[attr-defined]
 

@@ -23,8 +23,8 @@ from regseg_core import Frame, Segmenter
 from regseg_core.backends.base import Backend, BackendError, Compiled, Job
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.engine import COMPILE_AFTER, Engine, Health
 from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.runner import COMPILE_AFTER, Health, Runner
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.data.opening import open_split
@@ -157,9 +157,9 @@ class Failing:
         return run
 
 
-def engine_of(*backends: Backend) -> tuple[Engine, Health, Callable[[], str]]:
+def engine_of(*backends: Backend) -> tuple[Runner, Health, Callable[[], str]]:
     health = Health()
-    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [*backends, Eager()], health, EngineStore())
+    engine = Runner(job(GraphSpec("rgb8", 64, 64)), [*backends, Eager()], health, EngineStore())
     frame = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
 
     def who() -> str:
@@ -297,7 +297,7 @@ def test_a_new_size_does_not_wait_for_another_that_compiles() -> None:
 
 
 def test_nothing_is_left_when_the_last_resort_fails() -> None:
-    engine = Engine(job(GraphSpec("rgb8", 64, 64)), [Failing(0)], Health(), EngineStore())
+    engine = Runner(job(GraphSpec("rgb8", 64, 64)), [Failing(0)], Health(), EngineStore())
     with pytest.raises(torch.OutOfMemoryError):
         engine(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
 
@@ -412,7 +412,7 @@ def test_memory_of_pytorch_is_given_back_once_a_better_backend_delivers() -> Non
     slow = Slow()
     slow.may_end.set()
     spec = GraphSpec("rgb8", 64, 64)
-    watched = Engine(job(spec), [slow, Watched()], Health(), EngineStore())
+    watched = Runner(job(spec), [slow, Watched()], Health(), EngineStore())
     frame = torch.zeros(spec.shape, dtype=torch.uint8)
     watched(frame)
     assert alive[0]() is not None

@@ -57,7 +57,7 @@ class StreetPlan:
     things: tuple[Thing, ...]
 
     @classmethod
-    def draw(cls, seed: int) -> StreetPlan:
+    def sample(cls, seed: int) -> StreetPlan:
         """Street number `seed`."""
         rng = np.random.default_rng(seed)
         return cls(

@@ -17,7 +17,7 @@ from regseg_core.labels import CAMVID, LabelSet
 #: What stands in place of a data set's folder or a camera for the synthetic street.
 STREET = "street"
 
-#: Streets from this one on are for scores: no training draws them. Street 0 is the demo's.
+#: Streets from this one on are for scores: no training uses them. Street 0 is the demo's.
 HELD_OUT_SEED = 10**6
 
 
@@ -33,7 +33,7 @@ class SyntheticStreet:
             raise ArgumentError(f"the street needs at least 32 x 32 pixels, not {width} x {height}")
         self.width, self.height = width, height
         self.seed = seed
-        self.plan = StreetPlan.draw(seed)
+        self.plan = StreetPlan.sample(seed)
 
     def frame(self, time: float) -> tuple[Image, Image]:
         """The scene at `time` seconds: H x W x 3 uint8 RGB, and H x W uint8 class indices."""

@@ -1,4 +1,4 @@
-"""One graph that is always ready: by the best backend so far, while a better one builds."""
+"""One graph that is always ready: run by the best backend so far, while a better one compiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG = logging.getLogger("regseg_core")
 
 @dataclass
 class Health:
-    """How the backends of a Segmenter do."""
+    """State of a Segmenter's backends."""
 
     #: What segmented the last frame.
     backend: str = ""
@@ -39,11 +39,11 @@ class Health:
     failures: list[str] = field(default_factory=list)
 
 
-class Engine:
-    """Runs one graph by the first of `backends` that works; the last one is there at once.
+class Runner:
+    """Runs one graph by the first of `backends` that works; the last one needs no compiling.
 
-    After `COMPILE_AFTER` batches a better one is compiled beside. One that fails while running is
-    dropped, and the frames are given to the next.
+    After `COMPILE_AFTER` batches a better one compiles in another thread. One that fails while
+    running is dropped, and the frames are given to the next.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Engine:
         return run(frames)
 
     def build_better(self, wait: bool) -> None:
-        """Compiles the best backend that has not failed yet, and goes over to it."""
+        """Compiles the best backend that has not failed yet, and runs it from then on."""
         if wait:
             self._build()
         elif self._untried:
