@@ -10,14 +10,18 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from regseg_core.arrays import Image as Pixels
+from regseg_core.encodings import ENCODINGS
 from regseg_core.labels import LabelSet
 
 
 def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
-    """H x W x 3 (rgb8) or H x W (mono8) uint8 -> a message with unpadded rows."""
+    """Uint8 in the shape of an encoding of `ENCODINGS` -> a message with unpadded rows.
+
+    Raises FrameError for another shape.
+    """
     message = Image(header=header, encoding=encoding)
-    message.height, message.width = pixels.shape[:2]
-    message.step = message.width * (pixels.shape[2] if pixels.ndim == 3 else 1)
+    message.height, message.width = ENCODINGS[encoding].check(pixels)
+    message.step = pixels[0].size
     # An array.array is taken as it is; an ndarray would be checked element by element.
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(pixels).data)

@@ -16,6 +16,7 @@ from regseg_core.model import create_model, fold_norms, model_names
 from regseg_core.model.blocks import mean_pool_2x2
 from regseg_core.model.network import RegSeg
 from regseg_core.model.registry import NETWORKS
+from regseg_core.model.variants import VARIANTS
 from regseg_core.weights import load_weights
 
 REFERENCE = (
@@ -71,17 +72,18 @@ def test_size_and_cost_of_the_paper(name: str, count: int, giga_madds: float) ->
 def test_names_are_the_published_ones_and_ours() -> None:
     names = model_names()
     assert names[:2] == ["regseg48", "regseg53"]
-    assert len(names) == len(set(names)) == 2 + 11 * 6
-    assert {"exp48_decoder26", "exp53_decoder29", "regnety600mf_decoder4"} <= set(names)
+    assert len(names) == len(set(names)) and len(VARIANTS) == 11 * 6
+    assert {"exp48_decoder26", "exp53_decoder29", "regnety600mf_decoder4"} <= set(VARIANTS)
+    assert names[-66:] == list(VARIANTS) and names[:-66] == list(NETWORKS)
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_every_model_takes_odd_sizes_and_trains(name: str) -> None:
     model = create_model(name, 5)
-    logits = model(torch.randn(2, 3, 33, 71))
-    logits.square().mean().backward()
+    outputs = model.forward_training(torch.randn(2, 3, 33, 71))
+    torch.stack([weight * logits.square().mean() for logits, weight in outputs]).sum().backward()
 
-    assert logits.shape == (2, 5, 33, 71)
+    assert all(logits.shape == (2, 5, 33, 71) for logits, _ in outputs)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 

@@ -23,10 +23,11 @@ def noise(*shape: int) -> npt.NDArray[np.uint8]:
 @pytest.mark.parametrize("padding", [0, 7])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_known_encodings_are_views_of_the_message(encoding: str, padding: int) -> None:
-    pixels = noise(*ENCODINGS[encoding].shape(6, 5))
+    pixels = noise(*ENCODINGS[encoding].shape(6, 8))
     message = image(pixels, encoding, padding)
+    assert (message.height, message.width) == (6, 8)
     frame = to_frame(message)
-    assert np.array_equal(frame.pixels, pixels)
+    assert np.array_equal(frame.pixels, pixels) and (frame.height, frame.width) == (6, 8)
     assert np.shares_memory(frame.pixels, np.frombuffer(message.data, np.uint8))
     assert frame.encoding == encoding
 

@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from regseg_core.encodings import ENCODINGS
 from regseg_ros.demo import private_environment
 
 #: Seconds that anything here may take on a busy machine.
@@ -37,9 +38,11 @@ def image(pixels: npt.NDArray[np.uint8], encoding: str, padding: int = 0) -> Ima
     rows = pixels.reshape(pixels.shape[0], -1)
     noise = np.full((rows.shape[0], padding), 113, np.uint8)
     data = np.concatenate([rows, noise], axis=1)
+    known = ENCODINGS.get(encoding)
+    height, width = (known and known.size(pixels.shape)) or pixels.shape[:2]
     return Image(
-        height=pixels.shape[0],
-        width=pixels.shape[1],
+        height=height,
+        width=width,
         encoding=encoding,
         step=data.shape[1],
         data=array.array("B", data.tobytes()),
