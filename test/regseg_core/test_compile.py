@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regseg_core import Segmenter
+from regseg_core import Frame, Segmenter
 from regseg_core.backends.base import BackendError
 from regseg_core.backends.engine_file import EngineError, read_identity
 from regseg_core.compile import main
@@ -55,6 +56,26 @@ def test_a_compiled_file_runs_where_it_is_carried(
     out.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(EngineError, match="is damaged"):
         Segmenter(device="cpu", precision="float32", engine=out)
+
+
+@pytest.mark.integration
+def test_a_file_for_two_frames_at_once_runs_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "pair.engine"
+    main(f"{OPENVINO} --batch 2 -o {out}".split())
+    streets = SyntheticStreets(2, 160, 120)
+    frames = [Frame.of(streets[index][0], "rgb8") for index in range(2)]
+    settings = {"device": "cpu", "precision": "float32", "cache": None}
+    segment = Segmenter(backend="openvino", engine=out, **settings)  # type: ignore[arg-type]
+    assert segment.engine_spec is not None and segment.engine_spec.batch == 2
+    with caplog.at_level(logging.INFO):
+        found = segment.segment(frames)
+    assert segment.health.running == {"2 x 120 x 160 rgb8, float32": "openvino"}
+    assert "compiling" not in caplog.text
+    expected = Segmenter(backend="eager", **settings).segment(frames)  # type: ignore[arg-type]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.labels == theirs.labels).mean() > 0.9999
 
 
 @pytest.mark.integration
