@@ -81,7 +81,7 @@ def test_names_are_the_published_ones_and_ours() -> None:
 def test_every_model_takes_odd_sizes_and_trains(name: str) -> None:
     model = create_model(name, 5)
     outputs = model.forward_training(torch.randn(2, 3, 33, 71))
-    torch.stack([weight * logits.square().mean() for logits, weight in outputs]).sum().backward()
+    torch.stack([weight * logits.square().mean() for logits, weight in outputs]).sum().backward()  # type: ignore[no-untyped-call]
 
     assert all(logits.shape == (2, 5, 33, 71) for logits, _ in outputs)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
