@@ -58,9 +58,15 @@ class DilatedConv(nn.Module):
             grouped_conv(width, dilation, group_width, stride) for dilation in dilations
         )
 
+        # Of a folded normalisation. One for all branches, after their concatenation: OpenVINO
+        # 2026.4 gets a branch's own wrong in bfloat16 where the dilation exceeds the map.
+        self.bias: nn.Parameter | None
+        self.register_parameter("bias", None)
+
     def forward(self, x: Tensor) -> Tensor:
         parts = x.chunk(len(self.convs), dim=1)
-        return torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], dim=1)
+        y = torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], dim=1)
+        return y if self.bias is None else y + self.bias[:, None, None]
 
 
 def grouped_conv(channels: int, dilation: int, group_width: int, stride: int) -> nn.Conv2d:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regseg_core.model.blocks import DilatedConv
 
@@ -28,16 +28,9 @@ def _fold(conv: nn.Conv2d | DilatedConv, norm: nn.BatchNorm2d) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
     shift = norm.bias.double() - norm.running_mean.double() * scale
-    convs = list(conv.convs) if isinstance(conv, DilatedConv) else [conv]
-    for part, its_scale, its_shift in zip(
-        convs, scale.chunk(len(convs)), shift.chunk(len(convs)), strict=True
-    ):
+    parts = list(conv.convs) if isinstance(conv, DilatedConv) else [conv]
+    for part, its_scale in zip(parts, scale.chunk(len(parts)), strict=True):
         assert isinstance(part, nn.Conv2d)
-        _scale(part, its_scale, its_shift)
-
-
-def _scale(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> None:
-    weight = conv.weight
+        part.weight.copy_(part.weight.double() * its_scale[:, None, None, None])
     bias = shift if conv.bias is None else shift + conv.bias.double() * scale
-    conv.bias = nn.Parameter(bias.to(weight.dtype), weight.requires_grad)
-    weight.copy_((weight.double() * scale[:, None, None, None]).to(weight.dtype))
+    conv.bias = nn.Parameter(bias.to(norm.weight.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import layouts
+import numpy as np
 import pytest
 import torch
 
@@ -54,3 +55,11 @@ def test_an_image_that_is_too_small_for_the_network_is_named(tmp_path: Path) -> 
         write_image(root / folder / "1.png", image if folder == "val" else image[..., 0])
     with pytest.raises(SystemExit, match=r"^error: \S+val/1\.png is 160 x 16 pixels; regseg48"):
         main(f"--data {root} --out {tmp_path / 'run'} {QUICK}".split())
+
+
+def test_bad_labels_are_found_before_training(tmp_path: Path) -> None:
+    layouts.camvid(tmp_path, 1)
+    write_image(tmp_path / "valannot" / "0.png", np.full((120, 160), 77, np.uint8))
+    with pytest.raises(SystemExit, match=r"error: .*\n.*\n.*valannot/0\.png: ids \[77\]"):
+        main(f"--data {tmp_path} --out {tmp_path / 'run'} --batch_size 1".split())
+    assert not (tmp_path / "run" / "last.ckpt").exists()

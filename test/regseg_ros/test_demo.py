@@ -107,7 +107,7 @@ def test_the_demo(tmp_path: Path) -> None:
     result = run_demo("street", "--out", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     figures = json.loads((tmp_path / "demo.json").read_text())
-    assert 15 < figures["masks"] <= 150, "most of 150 frames, unless the machine is very busy"
+    assert 15 < figures["masks"] <= 150, "far more of 150 where nothing else runs"
     for title in ("frames sent", "masks received", "dropped", "p50", "p95", "frames per second"):
         assert title in result.stdout
     with av.open(str(tmp_path / "demo.mp4")) as video:
