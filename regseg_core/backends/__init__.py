@@ -1,1 +1,1 @@
-"""Ways of running the graph: choose.py names them, engine.py runs the best that works."""
+"""Ways of running the graph: choose.py names them, runner.py runs the best that works."""
