@@ -9,7 +9,7 @@ from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image of `height` x `width` pixels in an encoding of `ENCODINGS`.
 

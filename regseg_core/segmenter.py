@@ -20,7 +20,7 @@ from regseg_core.backends.base import Backend, Job
 from regseg_core.backends.cache import default_folder
 from regseg_core.backends.choose import candidates, portable
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.engine_file import read_identity, read_payload, spec_of
+from regseg_core.backends.engine_file import EngineError, read_identity, read_payload, spec_of
 from regseg_core.backends.runner import Health, Runner
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
@@ -38,7 +38,7 @@ _KEPT_RUNNERS = 8
 _LOG = logging.getLogger("regseg_core")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """What was seen in one frame of H x W pixels."""
 
@@ -87,7 +87,8 @@ class Segmenter:
     on; or backends of your own, the last of which must need no compiling. `cache`: the folder of
     engines, None for none, default for the user's. `engine`: a file of
     `python -m regseg_core.compile`, made here or elsewhere of the same weights, for the frames that
-    `engine_spec` names. `health` says what runs and what failed.
+    `engine_spec` names; `size` None and `precision` auto are then the file's. `health` says what
+    runs and what failed.
 
     Raises FileNotFoundError, WeightsError, LabelError, BackendError for a named backend that cannot
     work here, EngineError for an engine file that does not fit, and ArgumentError for the other
@@ -111,6 +112,10 @@ class Segmenter:
         self._card, self._path = find_weights(weights, model, labels)
         self.labels = self._card.labels
         self.device = choose_device(device)
+        #: What the engine file is for; None without one.
+        self.engine_spec = None if engine is None else self._check_engine_file(Path(engine))
+        if self.engine_spec is not None:
+            size, precision = _of_engine(self.engine_spec, size, precision)
         self.precision = choose_precision(precision, self.device)
         self.size = size
         self.network = build_model(self._card, self._path).to(
@@ -123,8 +128,6 @@ class Segmenter:
         self.health = Health(backend=self._backends[-1].name, refused=refused)
         for name, reason in refused.items():
             _LOG.info("backend %s is not used: %s", name, reason)
-        #: What the engine file is for; None without one.
-        self.engine_spec = None if engine is None else self._check_engine_file(Path(engine))
         folder = default_folder() if cache == "default" else cache
         self._store = EngineStore(
             None if folder is None else Path(folder), None if engine is None else Path(engine)
@@ -207,7 +210,11 @@ class Segmenter:
         self.segment([frame] * spec.batch, spec.confidence)
 
     def close(self) -> None:
-        """Ends what is still compiling. Frames are segmented as before."""
+        """Ends what is still compiling, and compiles no more.
+
+        Kinds of frames that are ready are segmented as before, others by PyTorch, unless a backend
+        is named: that raises BackendError for them.
+        """
         self._store.close()
 
     def _check_engine_file(self, path: Path) -> GraphSpec:
@@ -226,6 +233,17 @@ class Segmenter:
                     self._runners.pop(next(iter(self._runners))).forget()
             self._runners[spec] = runner  # in the order of their last use
             return runner
+
+
+def _of_engine(
+    spec: GraphSpec, size: tuple[int, int] | None, precision: str
+) -> tuple[tuple[int, int] | None, str]:
+    """The network's size and precision with an engine file. Raises EngineError for others."""
+    if size not in (None, spec.size):
+        raise EngineError(f"the engine file is for {spec.title()}, and size is set to {size}")
+    if precision not in ("auto", spec.precision):
+        raise EngineError(f"the engine file is for {spec.title()}, and precision is {precision}")
+    return spec.size, spec.precision
 
 
 def _tensor(frames: Sequence[Frame]) -> Tensor:

@@ -17,7 +17,13 @@ from regseg_core import zoo
 from regseg_core.errors import RegSegError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelSet
-from regseg_core.model import Normalization, SegmentationNetwork, create_model, fold_norms
+from regseg_core.model import (
+    Normalization,
+    SegmentationNetwork,
+    create_model,
+    fold_norms,
+    normalization_of,
+)
 from regseg_core.model.contract import IMAGENET
 
 #: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel.
@@ -234,7 +240,7 @@ def find_weights(
             " weights.safetensors does): give model (such as regseg48) and labels (such as"
             " cityscapes, or a YAML file)"
         )
-    return ModelCard(model, labels, normalization=create_model(model, 1).normalization), path
+    return ModelCard(model, labels, normalization=normalization_of(model)), path
 
 
 def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:

@@ -46,6 +46,8 @@ class Camera:
     ) -> None:
         self._node, self._segment, self._topic, self._outputs = node, segment, topic, outputs
         self.statistics = FrameStatistics()
+        #: The topic by the name that the graph knows.
+        self._resolved = topic
         self._has_published = False
         self._publishers: dict[str, Any] = {}
         for name in outputs:
@@ -62,7 +64,7 @@ class Camera:
     def topics(self) -> str:
         """What comes in, and what goes out, with the names that the graph knows."""
         outputs = ", ".join(publisher.topic_name for publisher in self._publishers.values())
-        return f"{self._topic} -> {outputs}"
+        return f"{self._resolved} -> {outputs}"
 
     def subscribe(self, mailbox: Mailbox[Arrival], undo: ExitStack) -> None:
         """Leaves each image in a mailbox, from now on."""
@@ -82,7 +84,7 @@ class Camera:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         undo.callback(self._node.destroy_subscription, subscription)
-        self._topic = subscription.topic_name
+        self._resolved = subscription.topic_name
 
     def wanted(self) -> list[str]:
         """The outputs that somebody subscribes to."""
@@ -103,13 +105,13 @@ class Camera:
         if not self._has_published:
             self._has_published = True
             self._node.get_logger().info(
-                f"first mask of {self._topic} {latency:.2f} s after its frame,"
+                f"first mask of {self._resolved} {latency:.2f} s after its frame,"
                 f" by {self._segment.health.backend}"
             )
 
     def diagnostics(self) -> DiagnosticArray:
         """How this camera does."""
         name = self._node.get_fully_qualified_name()
-        message = diagnostic_message(self.statistics.values(), name, self._topic, self._segment)
+        message = diagnostic_message(self.statistics.values(), name, self._resolved, self._segment)
         message.header.stamp = self._node.get_clock().now().to_msg()
         return message

@@ -60,13 +60,15 @@ def _through_cv_bridge(message: Image) -> Pixels:
         # Some versions of cv_bridge take no notice of `step`, so the padding goes first.
         row = message.width * np.dtype(kind).itemsize * channels
         rows = _rows(message, message.height, row)
+        data = array.array("B")
+        data.frombytes(np.ascontiguousarray(rows).data)
         packed = Image(
             height=message.height,
             width=message.width,
             encoding=message.encoding,
             is_bigendian=message.is_bigendian,
             step=rows.shape[1],
-            data=array.array("B", rows.tobytes()),
+            data=data,
         )
         pixels = bridge.imgmsg_to_cv2(packed, desired_encoding="bgr8")
     except FrameError:

@@ -84,6 +84,7 @@ class UndoingNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         self._undo_activate.close()
+        self._undo_configure.close()
         super().destroy_node()
 
     def _refuse_impossible_transitions(self) -> None:

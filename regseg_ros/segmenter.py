@@ -15,6 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
 from regseg_core import Frame, Segmenter
+from regseg_core.backends.spec import GraphSpec
 from regseg_core.device import keep_freed_memory, release_memory
 from regseg_core.errors import FrameError
 from regseg_core.outputs import OUTPUTS
@@ -65,6 +66,16 @@ class SegmenterNode(UndoingNode):
         undo.callback(self._forget_network)
         compiled = self._segment.engine_spec
         self._confidence = settings.confidence if compiled is None else compiled.confidence
+        frames = settings.warm_up_frames
+        self._expected = (
+            compiled if frames is None else self._segment.spec(*frames, self._confidence)
+        )
+        if compiled is not None and compiled.batch > 1:
+            self._expected = None if frames is None else self._expected
+            self.get_logger().warning(
+                f"the engine file is for {compiled.batch} frames at once and is not used: one"
+                " camera sends one; compile it without --batch"
+            )
         if settings.confidence and not self._confidence:
             self.get_logger().info(
                 "~/confidence is not published: the engine file was compiled without --confidence"
@@ -74,7 +85,9 @@ class SegmenterNode(UndoingNode):
             for name, output in OUTPUTS.items()
             if self._confidence or not output.needs_confidence
         }
-        self._camera = Camera(self, self._segment, settings.image_topic, outputs, undo)
+        self._camera: Camera | None = Camera(
+            self, self._segment, settings.image_topic, outputs, undo
+        )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         undo.callback(self.destroy_publisher, self._diagnostics)
         self._label_info = self._create_label_info(undo)
@@ -83,8 +96,9 @@ class SegmenterNode(UndoingNode):
         self.get_logger().info(f"loaded {self._segment.description}")
 
     def activate(self, undo: ExitStack) -> None:
-        assert self._segment is not None
-        self._warm_up(self._segment)
+        assert self._segment is not None and self._camera is not None
+        if self._expected is not None:
+            self._warm_up(self._segment, self._expected)
         mailbox: Mailbox[Arrival] = Mailbox()
         undo.callback(Worker(mailbox, self._process).stop)
         self._camera.subscribe(mailbox, undo)
@@ -94,13 +108,7 @@ class SegmenterNode(UndoingNode):
             self._label_info.publish(label_info_message(self._segment.labels, stamp))
         self.get_logger().info(f"active: {self._camera.topics}")
 
-    def _warm_up(self, segment: Segmenter) -> None:
-        """Runs what will run, if it is known; else nothing, since a camera may send any size."""
-        frames, spec = self._settings.warm_up_frames, segment.engine_spec
-        if spec is None and frames is not None:
-            spec = segment.spec(*frames, self._confidence)
-        if spec is None:
-            return
+    def _warm_up(self, segment: Segmenter, spec: GraphSpec) -> None:
         started = time.monotonic()
         segment.warm_up(spec)
         seconds = time.monotonic() - started
@@ -123,7 +131,7 @@ class SegmenterNode(UndoingNode):
     def _forget_network(self) -> None:
         assert self._segment is not None
         self._segment.close()
-        self._segment = None
+        self._segment = self._camera = None
         release_memory()
 
     def _process(self, arrivals: list[Arrival]) -> None:
@@ -166,6 +174,7 @@ class SegmenterNode(UndoingNode):
         )
 
     def _on_timer(self) -> None:
+        assert self._camera is not None
         self._diagnostics.publish(self._camera.diagnostics())
 
 

@@ -58,7 +58,7 @@ class SegmenterSettings:
     warm_up: str = parameter(
         "",
         "Frames to be ready for when the node becomes active, such as '720x1280 bgr8'. Empty:"
-        " those of the engine file; without one, the first frame's size is what counts.",
+        " those of the engine file; without one nothing is warmed up, and the first frame waits.",
     )
     confidence: bool = parameter(
         True,

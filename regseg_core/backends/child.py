@@ -55,8 +55,7 @@ class Compilers:
             payload, errors = process.communicate(json.dumps(request).encode())
         finally:
             self._running.discard(process)
-        if self._closed:
-            raise ClosedError("compiling was ended")
+        self.refuse_if_closed()
         if process.returncode < 0:
             name = signal.Signals(-process.returncode).name
             raise BackendError(f"the compiling process was ended by {name}")
@@ -64,6 +63,11 @@ class Compilers:
             said = errors.decode(errors="replace").strip().splitlines()
             raise BackendError(said[-1] if said else f"it ended with {process.returncode}")
         return payload
+
+    def refuse_if_closed(self) -> None:
+        """Raises ClosedError after `close`."""
+        if self._closed:
+            raise ClosedError("compiling was ended")
 
     def close(self) -> None:
         """Ends what is compiling, and starts no more."""
@@ -75,8 +79,7 @@ class Compilers:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         with self._lock:
-            if self._closed:
-                raise ClosedError("compiling was ended")
+            self.refuse_if_closed()
             process = subprocess.Popen(
                 [sys.executable, "-m", "regseg_core.backends.child"],
                 stdin=subprocess.PIPE,

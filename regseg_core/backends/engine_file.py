@@ -77,7 +77,7 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
             raise TypeError
         if not isinstance(header["sha256"], str):
             raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(f"{path} is not a compiled graph, or a damaged one") from error
     return header  # type: ignore[no-any-return]
 

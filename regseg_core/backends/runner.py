@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from regseg_core.backends.base import Backend, Compiled, Job
+from regseg_core.backends.base import COMPILING, Backend, Compiled, Job
 from regseg_core.backends.child import ClosedError
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.staging import Staged
@@ -56,6 +56,7 @@ class Runner:
         *self._untried, self._last_resort = backends
         self._last: Compiled | None = None
         self._better: tuple[str, Compiled] | None = None
+        self._forgotten = False
         self._opening, self._building, self._dropping = (threading.Lock() for _ in range(3))
 
     @property
@@ -92,11 +93,12 @@ class Runner:
 
     def forget(self) -> None:
         """Takes this graph out of what runs."""
+        self._forgotten = True
         self._health.running.pop(self._title, None)
 
     def _build(self) -> None:
         with self._building:
-            while self._untried and self._better is None:
+            while self._untried and self._better is None and not self._forgotten:
                 backend = self._untried.pop(0)
                 title = self._titled(backend)
                 try:
@@ -124,8 +126,13 @@ class Runner:
 
     def _free_last_resort(self) -> None:
         """A better backend delivers: what PyTorch has allocated is given back, not in a frame."""
+
+        def free() -> None:
+            with COMPILING:  # which it would disturb
+                trim_memory()
+
         self._last = None
-        threading.Thread(target=trim_memory, name="freeing", daemon=True).start()
+        threading.Thread(target=free, name="freeing", daemon=True).start()
 
     def _open(self, backend: Backend) -> Compiled:
         job = self._job
@@ -143,7 +150,9 @@ class Runner:
         return f"{backend.name} for {self._title}"
 
     def _note_running(self, name: str) -> None:
-        self._health.backend = self._health.running[self._title] = name
+        self._health.backend = name
+        if not self._forgotten:
+            self._health.running[self._title] = name
 
     def _note_failure(self, failure: str) -> None:
         self._health.failures.append(failure)

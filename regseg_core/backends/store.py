@@ -36,7 +36,11 @@ class EngineStore:
         return backend.build(job)
 
     def payload(self, backend: Portable, job: Job) -> bytes:
-        """A job's engine: the file's or a kept one, else a new one."""
+        """A job's engine: the file's or a kept one, else a new one.
+
+        Raises ClosedError after `close`, and what compiling raises.
+        """
+        self._compilers.refuse_if_closed()
         identity = job.identity(backend)
         if self._file is not None:
             carried = read_identity(self._file)
@@ -53,7 +57,9 @@ class EngineStore:
             _LOG.info("compiled in %.1f s", time.monotonic() - started)
             return payload
 
-        return self._cache.get_or_build(identity, compiled)[0]
+        payload = self._cache.get_or_build(identity, compiled)[0]
+        self._compilers.refuse_if_closed()  # it may have waited for another process
+        return payload
 
     def close(self) -> None:
         """Ends what is compiling."""

@@ -37,8 +37,7 @@ class AveragedViews:
     """Mean of the class probabilities over an image at several sizes, and mirrored if `flip`.
 
     `scales` are factors of the image's size; 1 is its own, and no view is smaller than the network
-    can see. Raises ArgumentError for one that is
-    not above 0.
+    can see. Raises ArgumentError for one that is not above 0.
     """
 
     def __init__(self, segment: Segmenter, scales: Sequence[float], flip: bool) -> None:

@@ -2,7 +2,7 @@
 
 from regseg_core.model.contract import Normalization, SegmentationNetwork
 from regseg_core.model.folding import fold_norms
-from regseg_core.model.registry import create_model, model_names
+from regseg_core.model.registry import create_model, model_names, normalization_of
 
 __all__ = [
     "Normalization",
@@ -10,4 +10,5 @@ __all__ = [
     "create_model",
     "fold_norms",
     "model_names",
+    "normalization_of",
 ]

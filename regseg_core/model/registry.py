@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
+import torch
+
 from regseg_core.errors import ArgumentError
-from regseg_core.model.contract import SegmentationNetwork
+from regseg_core.model.contract import Normalization, SegmentationNetwork
 from regseg_core.model.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
@@ -21,6 +23,12 @@ _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIA
 def model_names() -> list[str]:
     """Every name that `create_model` takes; RegSeg's ablation tables come last."""
     return list(_BY_NAME)
+
+
+def normalization_of(name: str) -> Normalization:
+    """What the network of that name wants its input normalised with. Raises ArgumentError."""
+    with torch.device("meta"):  # no memory, and no random numbers
+        return create_model(name, 1).normalization
 
 
 def create_model(name: str, num_classes: int) -> SegmentationNetwork:

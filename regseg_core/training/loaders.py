@@ -24,7 +24,7 @@ from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
 from regseg_core.errors import ArgumentError
 from regseg_core.labels import CAMVID, LabelSet
-from regseg_core.model import create_model
+from regseg_core.model import normalization_of
 from regseg_core.training.config import STREETS, AugmentConfig, TrainingConfig
 
 Example = tuple[Image, Image, str]
@@ -133,7 +133,6 @@ class SegmentationData(L.LightningDataModule):
         streets = SyntheticStreets(STREETS, config.augment.crop_width, config.augment.crop_height)
         parts: list[Titled] = [*self.train_sets, streets]
         examples: Dataset[Example] = ConcatDataset([WithTitles(part) for part in parts])
-        normalization = create_model(config.model, len(self.labels)).normalization
         sampler = EpochSampler(
             self.images,
             config.batch_size,
@@ -150,7 +149,7 @@ class SegmentationData(L.LightningDataModule):
             progress = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return DataLoader(
-            Augmented(examples, config.augment, normalization.fill),
+            Augmented(examples, config.augment, normalization_of(config.model).fill),
             batch_size=config.batch_size // world,
             sampler=sampler,
             **_workers(config, config.batch_size // world),

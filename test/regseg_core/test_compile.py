@@ -83,10 +83,14 @@ def test_a_graph_is_compiled_for_another_size_of_the_network(tmp_path: Path) -> 
     out = tmp_path / "small.engine"
     main(f"{OPENVINO} --network-size 64x96 -o {out}".split())
     settings = {"device": "cpu", "precision": "float32", "size": (64, 96), "cache": None}
-    segment = Segmenter(backend="openvino", engine=out, **settings)  # type: ignore[arg-type]
+    segment = Segmenter(device="cpu", backend="openvino", engine=out, cache=None)
+    assert (segment.size, segment.precision) == ((64, 96), "float32"), "the file's"
     frame, _ = SyntheticStreets(1, 160, 120)[0]
     expected = Segmenter(backend="eager", **settings)(frame, "rgb8").labels  # type: ignore[arg-type]
     assert expected.shape == (120, 160)
+    for other in ({"size": (96, 128)}, {"precision": "bfloat16"}):
+        with pytest.raises(EngineError, match="the engine file is for 120 x 160 rgb8 seen at 64 "):
+            Segmenter(device="cpu", engine=out, cache=None, **other)
     assert (segment(frame, "rgb8").labels == expected).mean() > 0.9999
 
 

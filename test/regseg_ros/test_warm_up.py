@@ -71,7 +71,22 @@ def test_an_engine_file_is_loaded_at_activation_and_decides_on_confidence(
     assert status(fresh)["frames"] == "64 x 96 rgb8, float32: openvino"
 
 
+def test_an_engine_file_of_other_settings_or_for_several_frames_is_explained(
+    fresh: Rig, tmp_path: Path
+) -> None:
+    out = tmp_path / "pair.engine"
+    options = "--backend openvino --precision float32 --size 64x96 --encoding rgb8 --batch 2"
+    compile_main([*options.split(), "-o", str(out)])
+    fresh.start("-p", "precision:=bfloat16", "-p", f"engine:={out}")
+    fresh.until_said("configure failed: the engine file is for 2 x 64 x 96 rgb8, float32, and")
+    assert fresh.process is not None and fresh.process.wait(60) == 1
+    fresh.start("-p", f"engine:={out}")
+    fresh.until_said("active:")
+    assert "the engine file is for 2 frames at once and is not used" in fresh.said()
+    assert "warmed up" not in fresh.said()
+
+
 def test_a_warm_up_that_is_no_size_is_explained(fresh: Rig) -> None:
     fresh.start("-p", "warm_up:=large")
-    fresh.until_said("activate failed: warm_up 'large' is not HEIGHTxWIDTH ENCODING")
+    fresh.until_said("configure failed: warm_up 'large' is not HEIGHTxWIDTH ENCODING")
     assert fresh.process is not None and fresh.process.wait(60) == 1
