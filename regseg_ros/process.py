@@ -8,12 +8,24 @@ from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from regseg_core.files import FileError
 
+#: Seconds after which a signal is noticed at the latest. One that comes between two waits can be
+#: lost to rclpy's executor, which then waits for ever in a node without timers.
+_NOTICE = 0.5
+
 NodeType = TypeVar("NodeType", bound=Node)
+
+
+def spin(node: Node) -> None:
+    """Lets a node's callbacks run until the context ends."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    while node.context.ok():
+        executor.spin_once(timeout_sec=_NOTICE)
 
 
 def run(

@@ -28,7 +28,7 @@ from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import declare, read
-from regseg_ros.process import run
+from regseg_ros.process import run, spin
 from regseg_ros.settings import RecorderSettings
 
 TITLES = ("camera", "mask", "overlay")
@@ -172,7 +172,7 @@ class Recorder(Node):
 def _record(recorder: Recorder) -> None:
     try:
         recorder.listen()
-        rclpy.spin(recorder)
+        spin(recorder)
     finally:
         recorder.finish()  # SIGINT and SIGTERM end the recording, not the writing
 

@@ -8,7 +8,6 @@ import traceback
 from contextlib import ExitStack
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -26,7 +25,7 @@ from regseg_ros.lifecycle import UndoingNode
 from regseg_ros.logs import THROTTLE, ToNode, Warnings
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import label_info_message
-from regseg_ros.process import run
+from regseg_ros.process import run, spin
 from regseg_ros.settings import SegmenterSettings
 from regseg_ros.worker import Worker
 
@@ -183,7 +182,7 @@ def _segment_until_told(node: SegmenterNode) -> None:
         success = TransitionCallbackReturn.SUCCESS
         if node.trigger_configure() != success or node.trigger_activate() != success:
             sys.exit(0 if not node.context.ok() else 1)
-    rclpy.spin(node)
+    spin(node)
 
 
 def main(arguments: list[str] | None = None) -> None:

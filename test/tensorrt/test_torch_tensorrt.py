@@ -58,7 +58,7 @@ def test_the_partitioner_makes_one_engine_of_all_operators(
     ).groups()
     print(f"{model} {size} batch {batch}: {supported} of {total} operators, {coverage} %")
     assert total == supported and float(coverage) == 100
-    assert "which generates 1 TRT engine(s)" in text and text.count("TRT Runner #") == 1
+    assert "which generates 1 TRT engine(s)" in text and text.count("TRT Engine #") == 1
     assert "set to run in Torch" not in text
 
 
