@@ -16,6 +16,7 @@ setup(
     version="0.1.0",
     description="Real-time semantic segmentation in ROS 2 with RegSeg",
     license="Apache-2.0",
+    url="https://arxiv.org/abs/2111.09957",
     project_urls={"Paper": "https://arxiv.org/abs/2111.09957"},
     author="The regseg_ros developers",
     maintainer="The regseg_ros developers",
