@@ -4,7 +4,8 @@ from regseg_core.errors import RegSegError
 from regseg_core.frame import Frame
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model, model_names
-from regseg_core.segmenter import Segmentation, Segmenter
+from regseg_core.segmentation import Segmentation
+from regseg_core.segmenter import Segmenter
 from regseg_core.weights import load_weights
 
 __all__ = [

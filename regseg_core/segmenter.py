@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,44 +27,13 @@ from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame
 from regseg_core.labels import LabelSet
 from regseg_core.precision import PRECISIONS, choose_precision
+from regseg_core.segmentation import Segmentation
 from regseg_core.weights import build_model, find_weights
 
 #: So many sizes, encodings and batches are kept ready.
 _KEPT_RUNNERS = 8
 
 _LOG = logging.getLogger("regseg_core")
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What was seen in one frame of H x W pixels."""
-
-    #: H x W uint8: the label id of each pixel.
-    labels: Image
-    #: H x W uint8: 255 x the softmax probability of that label; None unless asked for.
-    confidence: Image | None
-    label_set: LabelSet
-    frame: Frame
-
-    def mask(self) -> Image:
-        """H x W x 3 uint8 RGB: each pixel in its label's colour, black where it has none."""
-        return self._mask
-
-    @cached_property
-    def _mask(self) -> Image:
-        palette = self.label_set.palette.reshape(256, 1, 3)
-        return cv2.applyColorMap(self.labels, palette).astype(np.uint8, copy=False)
-
-    def overlay(self, alpha: float = 0.5) -> Image:
-        """H x W x 3 uint8 RGB: the frame under the mask, which has weight `alpha` (0 to 1).
-
-        Reads the frame that was given, so call it before that memory is used again.
-        Raises ArgumentError for an `alpha` outside 0..1.
-        """
-        if not 0 <= alpha <= 1:
-            raise ArgumentError(f"alpha must be 0 to 1, not {alpha}")
-        rgb = self.frame.rgb()
-        return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
 
 
 class Segmenter:

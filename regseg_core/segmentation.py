@@ -1,0 +1,74 @@
+"""What was seen in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from regseg_core.arrays import Image
+from regseg_core.errors import ArgumentError
+from regseg_core.frame import Frame
+from regseg_core.labels import IGNORE_INDEX, LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Labels of a frame of H x W pixels."""
+
+    #: H x W uint8: the label id of each pixel.
+    labels: Image
+    #: H x W uint8: 255 x the softmax probability of that label; None unless asked for.
+    confidence: Image | None
+    label_set: LabelSet
+    frame: Frame
+
+    def mask(self) -> Image:
+        """H x W x 3 uint8 RGB: each pixel in its label's colour, black where it has none."""
+        return self._mask
+
+    @cached_property
+    def _mask(self) -> Image:
+        palette = self.label_set.palette.reshape(256, 1, 3)
+        return cv2.applyColorMap(self.labels, palette).astype(np.uint8, copy=False)
+
+    def overlay(self, alpha: float = 0.5) -> Image:
+        """H x W x 3 uint8 RGB: the frame under the mask, which has weight `alpha` (0 to 1).
+
+        Reads the frame that was given, so call it before that memory is used again.
+        Raises ArgumentError for an `alpha` outside 0..1.
+        """
+        if not 0 <= alpha <= 1:
+            raise ArgumentError(f"alpha must be 0 to 1, not {alpha}")
+        rgb = self.frame.rgb()
+        return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
+
+    def limited(self, classes: Collection[str] = (), min_confidence: float = 0.0) -> Segmentation:
+        """The same with 255, unlabelled, where it is of no interest.
+
+        That is where the class is not among `classes`, names of the label set (none: all are), and
+        where the label's probability is below `min_confidence` (0 to 1). Where a class has the id
+        255, the label set's `ignore_id` stands for unlabelled.
+        Raises ArgumentError for an unknown name, and for `min_confidence` without confidence.
+        """
+        labels = self.labels
+        ids = self.label_set.ids
+        nothing = self.label_set.ignore_id if IGNORE_INDEX in ids else IGNORE_INDEX
+        if classes:
+            table = np.full(256, nothing, np.uint8)
+            for name in classes:
+                if name not in self.label_set.names:
+                    known = ", ".join(self.label_set.names)
+                    raise ArgumentError(f"there is no class {name!r}; there are {known}")
+                wanted = ids[self.label_set.names.index(name)]
+                table[wanted] = wanted
+            labels = cv2.LUT(labels, table).astype(np.uint8, copy=False)
+        if min_confidence > 0:
+            if self.confidence is None:
+                raise ArgumentError("min_confidence needs a segmentation with confidence")
+            unsure = self.confidence < 255 * min_confidence
+            labels = np.where(unsure, np.uint8(nothing), labels)
+        return self if labels is self.labels else replace(self, labels=labels)
