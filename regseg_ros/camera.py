@@ -1,27 +1,29 @@
-"""All that belongs to one camera: its topic in, its topics out, what became of its frames."""
+"""All that belongs to one camera: its topics in and out, what became of its frames."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from regseg_core import Segmentation, Segmenter
+from regseg_core import Frame, Segmentation, Segmenter
 from regseg_core.outputs import Output
+from regseg_ros import compressed, frames, parameters
 from regseg_ros.diagnostics import FrameStatistics, diagnostic_message
+from regseg_ros.input import BEST_EFFORT, Input
 from regseg_ros.mailbox import Mailbox
-from regseg_ros.messages import image_message
+from regseg_ros.publishing import ToCompress, Topics
+from regseg_ros.settings import CameraSettings
 
-INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-OUTPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+#: Calibrations that wait for their image.
+_KEPT_INFOS = 10
 
 
 @dataclass(frozen=True)
@@ -29,89 +31,139 @@ class Arrival:
     """A camera's message, and when it came in seconds of the monotonic clock."""
 
     camera: Camera
-    message: Image
+    message: Image | CompressedImage
     received: float
 
 
 class Camera:
-    """One camera of a node. Its publishers are there until `undo` is closed."""
+    """One camera of a node, `name` empty for the only one."""
 
     def __init__(
-        self,
-        node: LifecycleNode,
-        segment: Segmenter,
-        topic: str,
-        outputs: Mapping[str, Output],
-        undo: ExitStack,
+        self, node: LifecycleNode, name: str, outputs: Mapping[str, Output], undo: ExitStack
     ) -> None:
-        self._node, self._segment, self._topic, self._outputs = node, segment, topic, outputs
+        self._node, self.name = node, name
+        self._settings = parameters.read(node, CameraSettings, name)
         self.statistics = FrameStatistics()
-        #: The topic by the name that the graph knows.
-        self._resolved = topic
+        self.input = Input(node, self._settings, self._receive)
+        self.topics = Topics(node, f"{name}/" if name else "", outputs, undo)
+        self._rate_parameter = f"{name}.max_rate" if name else "max_rate"
+        self._mailbox: Mailbox[Arrival] | None = None
+        self._next_due = 0.0
+        self._infos: dict[tuple[int, int], CameraInfo] = {}
+        self._info_subscription: Any = None
         self._has_published = False
-        self._publishers: dict[str, Any] = {}
-        for name in outputs:
-            publisher = node.create_lifecycle_publisher(
-                Image,
-                f"~/{name}",
-                OUTPUT_QOS,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            undo.callback(node.destroy_lifecycle_publisher, publisher)
-            self._publishers[name] = publisher
 
     @property
-    def topics(self) -> str:
-        """What comes in, and what goes out, with the names that the graph knows."""
-        outputs = ", ".join(publisher.topic_name for publisher in self._publishers.values())
-        return f"{self._resolved} -> {outputs}"
+    def title(self) -> str:
+        """For people: what is heard."""
+        return f"{self.name} ({self.input.topic})" if self.name else self.input.topic
 
-    def subscribe(self, mailbox: Mailbox[Arrival], undo: ExitStack) -> None:
-        """Leaves each image in a mailbox, from now on."""
-        self.statistics, self._has_published = FrameStatistics(), False
+    def start(self, mailbox: Mailbox[Arrival], lazy: bool, undo: ExitStack) -> None:
+        """Leaves its frames in a mailbox, from now on; if lazy, while somebody wants an output.
 
-        def on_image(message: Image) -> None:
-            arrival = Arrival(self, message, time.monotonic())
-            self.statistics.count("received")
-            if mailbox.put(self, arrival):
-                self.statistics.count("dropped")
+        Raises rclpy's errors for a topic that has no name in ROS.
+        """
+        self.statistics, self._has_published, self._next_due = FrameStatistics(), False, 0.0
+        self._mailbox, self._lazy = mailbox, lazy
+        undo.callback(self._close)
+        # Also where nobody listens yet: a wrong name is said at once.
+        self.input.open()
+        self.attend()
 
-        subscription = self._node.create_subscription(
-            Image,
-            self._topic,
-            on_image,
-            INPUT_QOS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        undo.callback(self._node.destroy_subscription, subscription)
-        self._resolved = subscription.topic_name
+    def attend(self) -> None:
+        """Hears the camera while it is to be heard; call it some times a second."""
+        wanted = bool(self.topics.wanted()) or not self._lazy
+        if wanted and not self.input.is_open:
+            self.input.open()
+        elif not wanted and self.input.is_open:
+            self.input.close()
+        wants_info = self.topics.wants_info()
+        if wants_info and self._info_subscription is None:
+            topic = f"{self._settings.image_topic.rpartition('/')[0]}/camera_info"
+            self._info_subscription = self._node.create_subscription(
+                CameraInfo, topic, self._keep_info, BEST_EFFORT
+            )
+        elif not wants_info:
+            self._forget_info()
 
-    def wanted(self) -> list[str]:
-        """The outputs that somebody subscribes to."""
-        return [name for name, p in self._publishers.items() if p.get_subscription_count()]
+    def frame(self, arrival: Arrival, max_pixels: int) -> Frame:
+        """What the camera sent, as it is turned. Raises FrameError."""
+        message = arrival.message
+        if isinstance(message, Image):
+            frame = frames.to_frame(message)
+        else:
+            frame = compressed.to_frame(message, max_pixels)
+        return replace(frame, rotation=self._settings.rotate)
+
+    def age(self, arrival: Arrival) -> float:
+        """Seconds since the image was taken; since it came, where its stamp is 0."""
+        stamp = arrival.message.header.stamp
+        if not (stamp.sec or stamp.nanosec):
+            return time.monotonic() - arrival.received
+        now = self._node.get_clock().now()
+        return float((now - Time.from_msg(stamp, now.clock_type)).nanoseconds) * 1e-9
 
     def publish(
-        self, arrival: Arrival, result: Segmentation, names: list[str], alpha: float
+        self,
+        arrival: Arrival,
+        result: Segmentation,
+        wanted: list[str],
+        alpha: float,
+        to_compress: Mailbox[ToCompress],
+        backend: str,
     ) -> None:
         """Sends outputs of a segmentation, with the stamp and frame of the camera's image."""
-        for name in names:
-            output = self._outputs[name]
-            pixels = output.pixels(result, alpha)
-            assert pixels is not None
-            message = image_message(pixels, output.encoding, arrival.message.header)
-            self._publishers[name].publish(message)
+        header = arrival.message.header
+        self.topics.publish(result, header, wanted, alpha, to_compress)
+        if (info := self._info_of(header)) is not None:
+            self.topics.publish_info(info, header)
         latency = time.monotonic() - arrival.received
         self.statistics.segmented(latency)
         if not self._has_published:
             self._has_published = True
             self._node.get_logger().info(
-                f"first mask of {self._resolved} {latency:.2f} s after its frame,"
-                f" by {self._segment.health.backend}"
+                f"first mask of {self.title} {latency:.2f} s after its frame, by {backend}"
             )
 
-    def diagnostics(self) -> DiagnosticArray:
+    def diagnostics(self, segment: Segmenter) -> DiagnosticArray:
         """How this camera does."""
         name = self._node.get_fully_qualified_name()
-        message = diagnostic_message(self.statistics.values(), name, self._resolved, self._segment)
+        message = diagnostic_message(self.statistics.values(), name, self.input.topic, segment)
         message.header.stamp = self._node.get_clock().now().to_msg()
         return message
+
+    def _receive(self, message: Image | CompressedImage) -> None:
+        """In the executor's thread."""
+        assert self._mailbox is not None
+        now = time.monotonic()
+        self.statistics.count("received")
+        rate = self._node.get_parameter(self._rate_parameter).value
+        if rate > 0 and now < self._next_due:
+            self.statistics.count("dropped")
+            return
+        if rate > 0:
+            # By appointment, not by distance: of 15 frames a second, every third goes at 10.
+            self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
+        if self._mailbox.put(self, Arrival(self, message, now)) is not None:
+            self.statistics.count("dropped")
+
+    def _keep_info(self, info: CameraInfo) -> None:
+        self._infos[info.header.stamp.sec, info.header.stamp.nanosec] = info
+        while len(self._infos) > _KEPT_INFOS:
+            self._infos.pop(next(iter(self._infos)))
+
+    def _info_of(self, header: Any) -> CameraInfo | None:
+        """The image's own, else the newest: a calibration changes rarely."""
+        infos = dict(self._infos)
+        newest = next(reversed(infos.values()), None)
+        return infos.get((header.stamp.sec, header.stamp.nanosec), newest)
+
+    def _forget_info(self) -> None:
+        if self._info_subscription is not None:
+            self._node.destroy_subscription(self._info_subscription)
+            self._info_subscription = None
+            self._infos.clear()
+
+    def _close(self) -> None:
+        self.input.close()
+        self._forget_info()

@@ -41,6 +41,8 @@ class UndoingNode(LifecycleNode):
     def __init__(self, name: str) -> None:
         # First, since rclpy may destroy a node whose parameters it has refused.
         self._undo_configure, self._undo_activate = ExitStack(), ExitStack()
+        #: Whether `configure` has been done, and not been undone.
+        self.is_configured = False
         super().__init__(name)
         self._refuse_impossible_transitions()
 
@@ -54,6 +56,8 @@ class UndoingNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         with ExitStack() as undo:
             self.configure(undo)
+            undo.callback(setattr, self, "is_configured", False)
+            self.is_configured = True
             self._undo_configure = undo.pop_all()
         return TransitionCallbackReturn.SUCCESS
 

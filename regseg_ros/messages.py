@@ -6,12 +6,13 @@ import array
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from regseg_core.arrays import Image as Pixels
 from regseg_core.encodings import ENCODINGS
 from regseg_core.labels import LabelSet
+from regseg_core.outputs import Output
 
 
 def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
@@ -22,11 +23,18 @@ def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     message = Image(header=header, encoding=encoding)
     message.height, message.width = ENCODINGS[encoding].check(pixels)
     message.step = pixels[0].size
-    # An array.array is taken as it is; an ndarray would be checked element by element.
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(pixels).data)
-    message.data = data
+    message.data = _bytes(np.ascontiguousarray(pixels).data)
     return message
+
+
+def compressed_message(pixels: Pixels, output: Output, header: Header) -> CompressedImage:
+    """Uint8 pixels of an output -> its file in a message, named as image_transport names it."""
+    stored = "bgr8" if pixels.ndim == 3 else output.encoding
+    return CompressedImage(
+        header=header,
+        format=f"{output.encoding}; {output.codec.name} compressed {stored}",
+        data=_bytes(output.codec.encode(pixels)),
+    )
 
 
 def label_info_message(labels: LabelSet, header: Header) -> Any:
@@ -35,3 +43,10 @@ def label_info_message(labels: LabelSet, header: Header) -> Any:
 
     classes = [VisionClass(class_id=c.id, class_name=c.name) for c in labels.classes]
     return LabelInfo(header=header, class_map=classes)
+
+
+def _bytes(data: bytes | memoryview) -> array.array[int]:
+    """What a message takes as it is; an ndarray would be checked element by element."""
+    made = array.array("B")
+    made.frombytes(data)
+    return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -15,28 +16,78 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from regseg_core import LabelSet
-from regseg_ros.settings import Described, described
+from regseg_ros.settings import ONCE, CameraSettings, Described, described
 
 Settings = TypeVar("Settings")
 
 
-def declare(node: Node, settings: type[Any]) -> None:
+def declare(
+    node: Node, settings: type[Any], is_configured: Callable[[], bool] = lambda: True
+) -> None:
     """Declares every parameter of a settings class.
 
+    One that is read once is refused once the node is configured, since it would have no effect.
     Raises rclpy's ParameterException for a value that one cannot have.
     """
-    for name, (default, entry) in described(settings).items():
-        node.declare_parameter(name, default, _descriptor(default, entry))
+    entries = described(settings)
+    declared: set[str] = set()
+
+    def check(changes: list[Parameter]) -> SetParametersResult:
+        for change in changes:
+            entry = entries.get(change.name.rpartition(".")[2], (None, None))[1]
+            if entry is None:
+                continue
+            if entry.choices and change.value not in entry.choices:
+                return _refused(f"{change.name} is {change.value!r}; {_choices(entry)}")
+            if entry.read == ONCE and is_configured() and change.name in declared:
+                return _refused(
+                    f"{change.name} is read once, when the node is configured: change it in the"
+                    " state unconfigured, or in the file of parameters"
+                )
+        declared.update(change.name for change in changes)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
+    for name, (default, entry) in entries.items():
+        _declare_one(node, name, default, entry)
 
 
-def read(node: Node, settings: type[Settings]) -> Settings:
-    """The values now."""
+def declare_cameras(node: Node, names: Iterable[str]) -> None:
+    """Declares the parameters of named cameras, such as `front.rotate`.
+
+    They are by default what the parameter without a name says, but for the topic. Those that are
+    there already stay as they are.
+    """
+    for name in filter(None, names):
+        defaults = replace(read(node, CameraSettings), image_topic=f"/{name}/image_raw")
+        for field, (_, entry) in described(CameraSettings).items():
+            if not node.has_parameter(f"{name}.{field}"):
+                _declare_one(node, f"{name}.{field}", getattr(defaults, field), entry)
+
+
+def read(node: Node, settings: type[Settings], camera: str = "") -> Settings:
+    """The values now; those of a named camera where a name is given."""
     names = [f.name for f in fields(settings)]  # type: ignore[arg-type]
-    return settings(**{name: node.get_parameter(name).value for name in names})
+    prefix = f"{camera}." if camera else ""
+    return settings(**{name: node.get_parameter(prefix + name).value for name in names})
+
+
+def write(node: Node, values: Mapping[str, Any]) -> None:
+    """Sets parameters of the node itself."""
+    node.set_parameters([Parameter(name, value=value) for name, value in values.items()])
+
+
+def _declare_one(node: Node, name: str, default: Any, entry: Described) -> None:
+    value = list(default) if isinstance(default, tuple) else default
+    node.declare_parameter(name, value, _descriptor(default, entry))
 
 
 def _descriptor(default: object, entry: Described) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=entry.description, dynamic_typing=entry.any_type)
+    descriptor = ParameterDescriptor(
+        description=f"{entry.description} {entry.read}",
+        additional_constraints=_choices(entry),
+        dynamic_typing=entry.any_type,
+    )
     if entry.limits is not None:
         low, high = entry.limits
         if isinstance(default, int):
@@ -47,35 +98,53 @@ def _descriptor(default: object, entry: Described) -> ParameterDescriptor:
     return descriptor
 
 
-_CLASS_PARAMETERS = ("class_names", "class_ids", "class_colors")
+def _choices(entry: Described) -> str:
+    return f"give {', '.join(map(str, entry.choices))}" if entry.choices else ""
 
 
-def show_classes(node: Node, labels: LabelSet) -> None:
-    """Puts class names, ids and colours (R, G, B, R, G, B, ...) where other nodes can read them.
+def _refused(reason: str) -> SetParametersResult:
+    return SetParametersResult(successful=False, reason=reason)
 
-    Nobody can change them until `hide_classes`. rclpy's own read-only parameters could never be
-    taken back, for the classes of other weights.
+
+class ClassParameters:
+    """Class names, ids and colours (R, G, B, R, G, B, ...), where other nodes can read them.
+
+    Nobody can change them until `hide`. rclpy's own read-only parameters could never be taken back,
+    for the classes of other weights. Names that are no class of these are refused for
+    `classes_of_interest`.
     """
-    values = (
-        list(labels.names),
-        list(labels.ids),
-        [channel for entry in labels.classes for channel in entry.color],
-    )
-    for name, value in zip(_CLASS_PARAMETERS, values, strict=True):
-        descriptor = ParameterDescriptor(description="Of the loaded weights; read-only.")
-        node.declare_parameter(name, value, descriptor, ignore_override=True)
-    node.add_on_set_parameters_callback(_refuse_class_changes)
+
+    def __init__(self, node: Node, labels: LabelSet) -> None:
+        self._node, self._labels = node, labels
+        self._values = {
+            "class_names": list(labels.names),
+            "class_ids": list(labels.ids),
+            "class_colors": [channel for entry in labels.classes for channel in entry.color],
+        }
+        for name, value in self._values.items():
+            descriptor = ParameterDescriptor(description="Of the loaded weights; read-only.")
+            node.declare_parameter(name, value, descriptor, ignore_override=True)
+        node.add_on_set_parameters_callback(self._check)
+
+    def hide(self) -> None:
+        """Takes them away."""
+        self._node.remove_on_set_parameters_callback(self._check)
+        for name in self._values:
+            self._node.undeclare_parameter(name)
+
+    def _check(self, changes: list[Parameter]) -> SetParametersResult:
+        if named := [p.name for p in changes if p.name in self._values]:
+            return _refused(f"{', '.join(named)}: read-only, of the loaded weights")
+        for change in changes:
+            if change.name == "classes_of_interest" and (
+                unknown := unknown_classes(change.value, self._labels)
+            ):
+                return _refused(unknown)
+        return SetParametersResult(successful=True)
 
 
-def hide_classes(node: Node) -> None:
-    """Undoes `show_classes`."""
-    node.remove_on_set_parameters_callback(_refuse_class_changes)
-    for name in _CLASS_PARAMETERS:
-        node.undeclare_parameter(name)
-
-
-def _refuse_class_changes(changes: list[Parameter]) -> SetParametersResult:
-    if named := [p.name for p in changes if p.name in _CLASS_PARAMETERS]:
-        reason = f"{', '.join(named)}: read-only, of the loaded weights"
-        return SetParametersResult(successful=False, reason=reason)
-    return SetParametersResult(successful=True)
+def unknown_classes(names: Iterable[str], labels: LabelSet) -> str:
+    """What is wrong with `classes_of_interest`; empty where nothing is."""
+    if missing := [name for name in names if name and name not in labels.names]:
+        return f"classes_of_interest: {', '.join(missing)}: give names of {', '.join(labels.names)}"
+    return ""

@@ -6,12 +6,18 @@ Knows nothing of ROS and PyTorch, so that launch files can read it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 _MANY = 2**31 - 1
 _FRAMES = re.compile(r"([1-9]\d*)x([1-9]\d*) (\S+)")
+_CAMERA = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+#: When a parameter is read.
+ONCE = "Read once, at the start or when the node is configured."
+AT_LOADING = "Read when the node is configured, and by ~/load_weights."
+LIVE = "May change while the node runs."
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,11 @@ class Described:
     description: str
     #: Least and greatest value of a number.
     limits: tuple[float, float] | None = None
+    #: The only values there are.
+    choices: tuple[Any, ...] = ()
     #: Whether the parameter takes values of any type.
     any_type: bool = False
+    read: str = ONCE
 
 
 def parameter(default: Any, description: str, **more: Any) -> Any:
@@ -36,16 +45,84 @@ def described(settings: type[Any]) -> Mapping[str, tuple[Any, Described]]:
 
 
 @dataclass(frozen=True)
-class SegmenterSettings:
-    """Of the node `regseg`, as they were when it was configured."""
+class CameraSettings:
+    """Of one camera. With `cameras`, each has its own: `front.rotate` is `rotate` by default."""
 
-    image_topic: str = parameter("/camera/image_raw", "Camera topic, sensor_msgs/Image.")
-    weights: str = parameter(
-        "regseg48-camvid", "Shipped weights by name, or the path of a weights file."
+    image_topic: str = parameter(
+        "/camera/image_raw",
+        "Camera topic, sensor_msgs/Image. A named camera's is /<camera>/image_raw by default.",
     )
-    model: str = parameter("", "Network, such as regseg48, for weights that do not say it.")
+    image_transport: str = parameter(
+        "raw",
+        "raw, compressed (<image_topic>/compressed, JPEG or PNG), or auto: compressed where nobody"
+        " publishes the raw topic.",
+        choices=("raw", "compressed", "auto"),
+    )
+    qos: str = parameter(
+        "auto",
+        "How the camera is heard: best_effort, reliable (for a camera on the network), or auto:"
+        " best effort, and reliable once frames get lost and all publishers offer it.",
+        choices=("auto", "best_effort", "reliable"),
+    )
+    max_rate: float = parameter(
+        0.0,
+        "Frames a second to segment at most; more are dropped. 0: all.",
+        limits=(0.0, 1000.0),
+        read=LIVE,
+    )
+    rotate: int = parameter(
+        0,
+        "Degrees clockwise that make the image upright for the network, for a camera mounted on its"
+        " side or upside down. Outputs keep the camera's own geometry.",
+        choices=(0, 90, 180, 270),
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(CameraSettings):
+    """Of the node `regseg`."""
+
+    cameras: Sequence[str] = parameter(
+        ("",),
+        "Names of several cameras, such as [front, rear]. Each has parameters of its own, such as"
+        " front.image_topic, and outputs such as ~/front/mask. Empty: one camera without a name.",
+    )
+    batch_max: int = parameter(
+        4, "Frames of several cameras that run at once at most.", limits=(1, 64)
+    )
+    batch_wait_ms: float = parameter(
+        5.0,
+        "How long a frame waits for those of the other cameras, in ms.",
+        limits=(0.0, 1000.0),
+    )
+    lazy: bool = parameter(
+        True, "Subscribe to a camera only while somebody subscribes to one of its outputs."
+    )
+    max_age_ms: float = parameter(
+        0.0,
+        "Frames whose stamp is older than this when their turn comes are dropped. 0: none are.",
+        limits=(0.0, 1e6),
+        read=LIVE,
+    )
+    max_megapixels: float = parameter(
+        64.0,
+        "Compressed images of more pixels are refused before they are decoded.",
+        limits=(0.01, 4096.0),
+    )
+    weights: str = parameter(
+        "regseg48-camvid",
+        "Shipped weights by name, or the path of a weights file.",
+        read=AT_LOADING,
+    )
+    model: str = parameter(
+        "",
+        "Network, such as regseg48, for weights that do not say it.",
+        read=AT_LOADING,
+    )
     labels: str = parameter(
-        "", "Label set, by name or as a YAML file, for weights that do not say it."
+        "",
+        "Label set, by name or as a YAML file, for weights that do not say it.",
+        read=AT_LOADING,
     )
     device: str = parameter("auto", "auto, cpu, cuda or cuda:N.")
     precision: str = parameter(
@@ -54,7 +131,9 @@ class SegmenterSettings:
     backend: str = parameter(
         "auto", "What runs the graph: auto, or one by name, such as tensorrt, openvino or eager."
     )
-    engine: str = parameter("", "An engine file of `python -m regseg_core.compile`.")
+    engine: str = parameter(
+        "", "An engine file of `python -m regseg_core.compile`.", read=AT_LOADING
+    )
     warm_up: str = parameter(
         "",
         "Frames to be ready for when the node becomes active, such as '720x1280 bgr8'. Empty:"
@@ -68,12 +147,42 @@ class SegmenterSettings:
     network_width: int = parameter(
         0, "Columns the network sees; 0: the camera's.", limits=(0, 8192)
     )
+    classes_of_interest: Sequence[str] = parameter(
+        ("",),
+        "Names of the classes to publish; the others become 255 in ~/label, black in ~/mask."
+        " Empty: all.",
+        read=LIVE,
+    )
+    min_confidence: float = parameter(
+        0.0,
+        "Pixels of which the network is less sure become 255 in ~/label, black in ~/mask.",
+        limits=(0.0, 1.0),
+        read=LIVE,
+    )
     overlay_alpha: float = parameter(
         0.5,
         "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
         limits=(0.0, 1.0),
+        read=LIVE,
     )
     autostart: bool = parameter(True, "Configure and activate without a lifecycle manager.")
+
+    @property
+    def camera_names(self) -> list[str]:
+        """One empty name where there is one camera without a name.
+
+        Raises ValueError for a name that is no name in ROS, and for one that is there twice.
+        """
+        names = [name for name in self.cameras if name]
+        for name in names:
+            if not _CAMERA.fullmatch(name):
+                raise ValueError(
+                    f"cameras: {name!r} is no name for a topic; take letters, digits and _, such as"
+                    " front"
+                )
+            if names.count(name) > 1:
+                raise ValueError(f"cameras: {name!r} is there twice")
+        return names or [""]
 
     @property
     def size(self) -> tuple[int, int] | None:

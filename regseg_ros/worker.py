@@ -15,16 +15,19 @@ class Worker(Generic[Item]):
     `handle` must not raise: one bad frame never stops the node.
     """
 
-    def __init__(self, mailbox: Mailbox[Item], handle: Callable[[list[Item]], None]) -> None:
+    def __init__(
+        self, name: str, mailbox: Mailbox[Item], handle: Callable[[list[Item]], None]
+    ) -> None:
         self._mailbox = mailbox
         self._handle = handle
-        self._thread = threading.Thread(target=self._run, name="segmenting", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Closes the mailbox and waits for the items in work."""
-        self._mailbox.close()
+    def stop(self) -> list[Item]:
+        """Closes the mailbox and waits for the items in work; returns what was left in it."""
+        left = self._mailbox.close()
         self._thread.join()
+        return left
 
     def _run(self) -> None:
         while items := self._mailbox.take():

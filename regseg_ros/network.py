@@ -1,0 +1,154 @@
+"""The weights that a node segments with: loading them, telling others of their classes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from regseg_core import Segmenter
+from regseg_core.device import release_memory
+from regseg_core.errors import ArgumentError
+from regseg_ros import parameters
+from regseg_ros.messages import label_info_message
+from regseg_ros.parameters import ClassParameters, unknown_classes
+from regseg_ros.settings import AT_LOADING, SegmenterSettings, described
+
+LATCHED_QOS = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+#: The parameters that say what `~/load_weights` loads.
+_LOADED = [name for name, (_, e) in described(SegmenterSettings).items() if e.read == AT_LOADING]
+
+
+class Network:
+    """A Segmenter that can be replaced between two frames. It is there until `undo` is closed.
+
+    Raises what Segmenter raises, and ArgumentError for settings that do not fit it.
+    """
+
+    def __init__(self, node: LifecycleNode, prefixes: list[str], undo: ExitStack) -> None:
+        self._node = node
+        self.settings = parameters.read(node, SegmenterSettings)
+        self.segment = _load(self.settings)
+        undo.callback(self._forget)
+        self._classes = ClassParameters(node, self.segment.labels)
+        undo.callback(lambda: self._classes.hide())
+        self._label_infos = self._create_label_infos(prefixes, undo)
+        self._loading = threading.Lock()
+        service = node.create_service(Trigger, "~/load_weights", self._on_load)
+        undo.callback(node.destroy_service, service)
+
+    @property
+    def confidence(self) -> bool:
+        """Whether confidence is published: an engine file decides by itself."""
+        compiled = self.segment.engine_spec
+        return self.settings.confidence if compiled is None else compiled.confidence
+
+    def warm_up(self) -> None:
+        """Begins to get ready for the frames that are expected, where these are known."""
+        compiled, frames = self.segment.engine_spec, self.settings.warm_up_frames
+        expected = compiled if frames is None else self.segment.spec(*frames, self.confidence)
+        if expected is not None:
+            self.segment.warm_up(expected)
+
+    def announce(self) -> None:
+        """Sends the names of the classes."""
+        stamp = Header(stamp=self._node.get_clock().now().to_msg())
+        for publisher in self._label_infos:
+            publisher.publish(label_info_message(self.segment.labels, stamp))
+
+    async def _on_load(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Loads the weights that the parameters name now; the old ones segment meanwhile."""
+        if not self._loading.acquire(blocking=False):
+            response.message = "other weights are being loaded: wait for them"
+            return response
+        try:
+            wanted = parameters.read(self._node, SegmenterSettings)
+            loaded: Future = Future()
+            # In a thread of its own, so that frames go on; it ends, so that PyTorch's threads do.
+            threading.Thread(target=self._load_for, args=(wanted, loaded), daemon=True).start()
+            new, seconds = await loaded
+            self._take_over(new, wanted)
+        except Exception as error:
+            parameters.write(self._node, {name: getattr(self.settings, name) for name in _LOADED})
+            response.message = f"{error}; {self.segment.description} goes on"
+            self._node.get_logger().error(f"load_weights failed: {response.message}")
+        else:
+            response.success = True
+            response.message = f"loaded {new.description} in {seconds:.1f} s"
+            self._node.get_logger().info(response.message)
+        finally:
+            self._loading.release()
+        return response
+
+    def _load_for(self, wanted: SegmenterSettings, loaded: Future) -> None:
+        """Loads, and warms up for what the old network segments."""
+        started = time.monotonic()
+        try:
+            new = _load(wanted)
+            for kind in self.segment.kinds():
+                new.warm_up(kind)
+        except Exception as error:
+            loaded.set_exception(error)
+        else:
+            loaded.set_result((new, time.monotonic() - started))
+
+    def _take_over(self, new: Segmenter, wanted: SegmenterSettings) -> None:
+        old, self.segment, self.settings = self.segment, new, wanted
+        old.close()
+        self._classes.hide()
+        self._classes = ClassParameters(self._node, new.labels)
+        self.announce()
+
+    def _create_label_infos(self, prefixes: list[str], undo: ExitStack) -> list[Any]:
+        """One beside each camera's outputs, where consumers look for it."""
+        try:
+            from vision_msgs.msg import LabelInfo
+        except ImportError:
+            self._node.get_logger().info(
+                "vision_msgs is not installed: ~/label_info is not published"
+                " (class names are in the parameter class_names)",
+                once=True,
+            )
+            return []
+        made = []
+        for prefix in sorted({"", *prefixes}):
+            topic = f"~/{prefix}label_info"
+            made.append(self._node.create_publisher(LabelInfo, topic, LATCHED_QOS))
+            undo.callback(self._node.destroy_publisher, made[-1])
+        return made
+
+    def _forget(self) -> None:
+        self.segment.close()
+        del self.segment
+        release_memory()
+
+
+def _load(settings: SegmenterSettings) -> Segmenter:
+    segment = Segmenter(
+        settings.weights,
+        settings.device,
+        settings.size,
+        settings.precision,
+        settings.model or None,
+        settings.labels or None,
+        settings.backend,
+        engine=settings.engine or None,
+        wait=False,
+    )
+    if unknown := unknown_classes(settings.classes_of_interest, segment.labels):
+        raise ArgumentError(unknown)
+    return segment

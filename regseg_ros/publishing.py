@@ -1,0 +1,117 @@
+"""A camera's topics out: images and compressed ones, and camera_info beside them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from regseg_core import Segmentation
+from regseg_core.outputs import Output
+from regseg_ros.logs import THROTTLE
+from regseg_ros.mailbox import Mailbox
+from regseg_ros.messages import compressed_message, image_message
+
+OUTPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@dataclass(frozen=True)
+class ToCompress:
+    """An output of a segmentation that somebody wants compressed."""
+
+    publisher: Any
+    output: Output
+    result: Segmentation
+    alpha: float
+    header: Header
+
+
+class Topics:
+    """The publishers of one camera; they are there until `undo` is closed."""
+
+    def __init__(
+        self, node: LifecycleNode, prefix: str, outputs: Mapping[str, Output], undo: ExitStack
+    ) -> None:
+        self._node, self._outputs = node, outputs
+
+        def publisher(kind: Any, name: str) -> Any:
+            made = node.create_lifecycle_publisher(
+                kind,
+                f"~/{prefix}{name}",
+                OUTPUT_QOS,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            undo.callback(node.destroy_lifecycle_publisher, made)
+            return made
+
+        self._images = {name: publisher(Image, name) for name in outputs}
+        self._compressed = {
+            name: publisher(CompressedImage, f"{name}/compressed") for name in outputs
+        }
+        self._info = publisher(CameraInfo, "camera_info")
+
+    @property
+    def names(self) -> list[str]:
+        """Of the images, as the graph knows them."""
+        return [str(publisher.topic_name) for publisher in self._images.values()]
+
+    def wants_info(self) -> bool:
+        """Whether somebody subscribes to camera_info."""
+        return bool(self._info.get_subscription_count())
+
+    def wanted(self) -> list[str]:
+        """The outputs that somebody subscribes to, as they are or compressed."""
+        return [
+            name
+            for name in self._outputs
+            if self._images[name].get_subscription_count()
+            or self._compressed[name].get_subscription_count()
+        ]
+
+    def publish(
+        self,
+        result: Segmentation,
+        header: Header,
+        wanted: list[str],
+        alpha: float,
+        to_compress: Mailbox[ToCompress],
+    ) -> None:
+        """Sends images, and leaves what is to be compressed to another thread."""
+        for name in wanted:
+            output = self._outputs[name]
+            if self._images[name].get_subscription_count():
+                pixels = output.pixels(result, alpha)
+                assert pixels is not None
+                self._images[name].publish(image_message(pixels, output.encoding, header))
+            compressed = self._compressed[name]
+            if compressed.get_subscription_count():
+                item = ToCompress(compressed, output, result, alpha, header)
+                to_compress.put(compressed, item)
+
+    def publish_info(self, info: CameraInfo, header: Header) -> None:
+        """Sends the camera's own calibration under the header of the outputs."""
+        info.header = header
+        self._info.publish(info)
+
+
+def compress(node: LifecycleNode, items: list[ToCompress]) -> None:
+    """Encodes and publishes; must not raise."""
+    for item in items:
+        try:
+            pixels = item.output.pixels(item.result, item.alpha)
+            assert pixels is not None
+            item.publisher.publish(compressed_message(pixels, item.output, item.header))
+        except Exception:
+            if node.context.ok():  # else a signal has taken the publishers away
+                node.get_logger().error(
+                    f"an output could not be compressed: {traceback.format_exc()}",
+                    throttle_duration_sec=THROTTLE,
+                )
