@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -16,9 +17,11 @@ from sensor_msgs.msg import Image
 
 from regseg_core import Segmentation, Segmenter
 from regseg_core.outputs import Output
-from regseg_ros.diagnostics import FrameStatistics, diagnostic_message
+from regseg_ros.diagnostics import Thresholds
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import image_message
+from regseg_ros.monitor import Monitor, Source
+from regseg_ros.statistics import FrameStatistics
 
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUTPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -69,6 +72,7 @@ class Camera:
     def subscribe(self, mailbox: Mailbox[Arrival], undo: ExitStack) -> None:
         """Leaves each image in a mailbox, from now on."""
         self.statistics, self._has_published = FrameStatistics(), False
+        self._monitor = Monitor(self._node, "", self._segment, self.statistics, Thresholds())
 
         def on_image(message: Image) -> None:
             arrival = Arrival(self, message, time.monotonic())
@@ -82,6 +86,9 @@ class Camera:
             on_image,
             INPUT_QOS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=lambda lost: self.statistics.lose(lost.total_count_change)
+            ),
         )
         undo.callback(self._node.destroy_subscription, subscription)
         self._resolved = subscription.topic_name
@@ -109,9 +116,10 @@ class Camera:
                 f" by {self._segment.health.backend}"
             )
 
-    def diagnostics(self) -> DiagnosticArray:
-        """How this camera does."""
-        name = self._node.get_fully_qualified_name()
-        message = diagnostic_message(self.statistics.values(), name, self._resolved, self._segment)
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        return message
+    def look(self) -> DiagnosticStatus:
+        """How this camera does; says why where it has no masks."""
+        return self._monitor.look(Source(self._resolved, INPUT_QOS), bool(self.wanted()))
+
+    def summary(self) -> str:
+        """What became of its frames, in a line."""
+        return self._monitor.summary(self._resolved)

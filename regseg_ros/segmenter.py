@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
@@ -25,6 +26,7 @@ from regseg_ros.lifecycle import UndoingNode
 from regseg_ros.logs import THROTTLE, ToNode, Warnings
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import label_info_message
+from regseg_ros.monitor import Namesakes
 from regseg_ros.process import run, spin
 from regseg_ros.settings import SegmenterSettings
 from regseg_ros.worker import Worker
@@ -48,6 +50,7 @@ class SegmenterNode(UndoingNode):
         super().__init__("regseg")
         parameters.declare(self, SegmenterSettings)
         self._warn = Warnings(self.get_logger())
+        self._namesakes = Namesakes(self)
 
     def configure(self, undo: ExitStack) -> None:
         self._settings = settings = parameters.read(self, SegmenterSettings)
@@ -99,6 +102,7 @@ class SegmenterNode(UndoingNode):
         if self._expected is not None:
             self._warm_up(self._segment, self._expected)
         mailbox: Mailbox[Arrival] = Mailbox()
+        undo.callback(self._sum_up)
         undo.callback(Worker(mailbox, self._process).stop)
         self._camera.subscribe(mailbox, undo)
         undo.callback(self.destroy_timer, self.create_timer(1.0, self._on_timer))
@@ -144,7 +148,7 @@ class SegmenterNode(UndoingNode):
             try:
                 taken.append((arrival, to_frame(arrival.message)))
             except FrameError as error:
-                arrival.camera.statistics.count("refused")
+                arrival.camera.statistics.count("refused", str(error))
                 self._warn(f"frame refused: {error}")
             except Exception:
                 self._note_failure(arrival)
@@ -166,7 +170,8 @@ class SegmenterNode(UndoingNode):
         """Inside an `except`: counts and says it."""
         if not self.context.ok():
             return  # A signal has taken the publishers away.
-        arrival.camera.statistics.count("failed")
+        error = sys.exc_info()[1]
+        arrival.camera.statistics.count("failed", f"{type(error).__name__}: {error}")
         self.get_logger().error(
             f"a frame could not be segmented: {traceback.format_exc()}",
             throttle_duration_sec=THROTTLE,
@@ -174,7 +179,16 @@ class SegmenterNode(UndoingNode):
 
     def _on_timer(self) -> None:
         assert self._camera is not None
-        self._diagnostics.publish(self._camera.diagnostics())
+        self._namesakes.look()
+        message = DiagnosticArray(status=[self._camera.look()])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _sum_up(self) -> None:
+        assert self._camera is not None
+        # A signal has taken /rosout away, where the node's logger would go as well.
+        logger = self.get_logger() if self.context.ok() else get_logger(f"{self.get_name()}.end")
+        logger.info(self._camera.summary())
 
 
 def _segment_until_told(node: SegmenterNode) -> None:
