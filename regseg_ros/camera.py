@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -16,11 +16,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from regseg_core import Frame, Segmentation, Segmenter
 from regseg_core.outputs import Output
 from regseg_ros import compressed, frames, parameters
-from regseg_ros.diagnostics import FrameStatistics, diagnostic_message
 from regseg_ros.input import BEST_EFFORT, Input
 from regseg_ros.mailbox import Mailbox
+from regseg_ros.monitor import Monitor
 from regseg_ros.publishing import ToCompress, Topics
-from regseg_ros.settings import CameraSettings
+from regseg_ros.settings import CameraSettings, Thresholds
+from regseg_ros.statistics import OVER_RATE, REPLACED, FrameStatistics
 
 #: Calibrations that wait for their image.
 _KEPT_INFOS = 10
@@ -44,7 +45,7 @@ class Camera:
         self._node, self.name = node, name
         self._settings = parameters.read(node, CameraSettings, name)
         self.statistics = FrameStatistics()
-        self.input = Input(node, self._settings, self._receive)
+        self.input = Input(node, self._settings, self._receive, self._lose)
         self.topics = Topics(node, f"{name}/" if name else "", outputs, undo)
         self._rate_parameter = f"{name}.max_rate" if name else "max_rate"
         self._mailbox: Mailbox[Arrival] | None = None
@@ -64,6 +65,8 @@ class Camera:
         Raises rclpy's errors for a topic that has no name in ROS.
         """
         self.statistics, self._has_published, self._next_due = FrameStatistics(), False, 0.0
+        limits = parameters.read(self._node, Thresholds)
+        self._monitor = Monitor(self._node, self.name, self.statistics, limits)
         self._mailbox, self._lazy = mailbox, lazy
         undo.callback(self._close)
         # Also where nobody listens yet: a wrong name is said at once.
@@ -125,12 +128,17 @@ class Camera:
                 f"first mask of {self.title} {latency:.2f} s after its frame, by {backend}"
             )
 
-    def diagnostics(self, segment: Segmenter) -> DiagnosticArray:
-        """How this camera does."""
-        name = self._node.get_fully_qualified_name()
-        message = diagnostic_message(self.statistics.values(), name, self.input.topic, segment)
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        return message
+    def look(self, segment: Segmenter) -> DiagnosticStatus:
+        """How this camera does; the log says why where it has no masks. Once a second."""
+        self.input.review()
+        return self._monitor.look(segment, self.input.source, bool(self.topics.wanted()))
+
+    def summary(self, segment: Segmenter) -> str:
+        """What became of its frames, in a line."""
+        return self._monitor.summary(self.title, segment.health.backend)
+
+    def _lose(self, frames: int) -> None:
+        self.statistics.lose(frames)
 
     def _receive(self, message: Image | CompressedImage) -> None:
         """In the executor's thread."""
@@ -139,13 +147,13 @@ class Camera:
         self.statistics.count("received")
         rate = self._node.get_parameter(self._rate_parameter).value
         if rate > 0 and now < self._next_due:
-            self.statistics.count("dropped")
+            self.statistics.count("dropped", OVER_RATE)
             return
         if rate > 0:
             # By appointment, not by distance: of 15 frames a second, every third goes at 10.
             self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
         if self._mailbox.put(self, Arrival(self, message, now)) is not None:
-            self.statistics.count("dropped")
+            self.statistics.count("dropped", REPLACED)
 
     def _keep_info(self, info: CameraInfo) -> None:
         self._infos[info.header.stamp.sec, info.header.stamp.nanosec] = info

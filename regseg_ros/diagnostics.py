@@ -1,93 +1,128 @@
-"""What the node does, once a second on /diagnostics: rates, latency, drops, what runs where."""
+"""What a camera's figures mean: its status on /diagnostics, and a line when the node ends."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
+from collections.abc import Mapping
 
-import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from regseg_core import Segmenter
-
-#: Frames over which latency percentiles are taken.
-WINDOW = 300
-
-#: What becomes of a frame: each received one ends as one of the others, or is in work.
-COUNTS = ("received", "segmented", "dropped", "unwanted", "refused", "failed")
-
-
-class FrameStatistics:
-    """Counts frames; written by the executor and the worker, read by the timer."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._latencies: deque[float] = deque(maxlen=WINDOW)
-        self._totals = dict.fromkeys(COUNTS, 0)
-        self._since = time.monotonic()
-        self._before = dict(self._totals)
-
-    def count(self, what: str) -> None:
-        """Adds one frame to a count of COUNTS other than `segmented`."""
-        with self._lock:
-            self._totals[what] += 1
-
-    def segmented(self, latency: float) -> None:
-        """Adds one segmented frame, `latency` seconds after it was received."""
-        with self._lock:
-            self._totals["segmented"] += 1
-            self._latencies.append(latency)
-
-    def values(self) -> dict[str, float]:
-        """Rates in Hz since the last call, latencies in ms, and counts since the start."""
-        with self._lock:
-            now = time.monotonic()
-            seconds = max(now - self._since, 1e-6)
-            rates = {
-                name: (self._totals[key] - self._before[key]) / seconds
-                for name, key in (
-                    ("input rate (Hz)", "received"),
-                    ("output rate (Hz)", "segmented"),
-                    ("unwanted rate (Hz)", "unwanted"),
-                )
-            }
-            self._since, self._before = now, dict(self._totals)
-            percentiles = (
-                np.percentile(self._latencies, (50, 95, 99)) * 1000 if self._latencies else ()
-            )
-            latencies = {
-                f"latency p{percent} (ms)": float(value)
-                for percent, value in zip((50, 95, 99), percentiles, strict=False)
-            }
-            return {**rates, **latencies, **self._totals}
+from regseg_core.backends.runner import Health
+from regseg_ros.settings import Thresholds
+from regseg_ros.statistics import (
+    COMPILING,
+    COUNTS,
+    DROPS,
+    LOST,
+    WINDOW,
+    Report,
+    percentiles,
+)
 
 
-def diagnostic_message(
-    values: dict[str, float], name: str, topic: str, segment: Segmenter
-) -> DiagnosticArray:
-    """The statistics as one status; it warns while no frame arrives, or none is segmented."""
-    status = DiagnosticStatus(name=f"{name}: segmentation", hardware_id=topic)
-    if values["input rate (Hz)"] == 0:
-        status.level, status.message = DiagnosticStatus.WARN, f"no frames on {topic}"
-    elif values["unwanted rate (Hz)"] > 0:
-        status.level, status.message = DiagnosticStatus.OK, "idle: nobody subscribes to an output"
-    elif values["output rate (Hz)"] == 0:
-        status.level, status.message = DiagnosticStatus.WARN, "frames arrive, none is segmented"
-    else:
-        status.level, status.message = DiagnosticStatus.OK, "segmenting"
+def judge(
+    report: Report, limits: Thresholds, topic: str, wanted_for: float | None, health: Health
+) -> tuple[bytes, str]:
+    """Level and message of a camera's status.
+
+    `wanted_for`: seconds since somebody subscribes to one of its outputs; None: nobody does.
+    """
+    if wanted_for is None:
+        return DiagnosticStatus.OK, "idle: nobody subscribes to an output"
+    silence = min(report.silence, wanted_for)
+    if silence > limits.stale_after:
+        return DiagnosticStatus.STALE, f"no frames on {topic} for {silence:.0f} s"
+    if min(report.unanswered, wanted_for) > limits.no_mask_after:
+        if health.building and report.lately(COMPILING):
+            return DiagnosticStatus.WARN, f"no masks while {health.building} is made ready"
+        return DiagnosticStatus.ERROR, f"frames arrive, none is segmented{_because(report, health)}"
+    if warnings := _warnings(report, limits, wanted_for, health):
+        return DiagnosticStatus.WARN, "; ".join(warnings)
+    if not report.recent["segmented"]:
+        return DiagnosticStatus.OK, "waiting for frames"
+    return DiagnosticStatus.OK, "segmenting"
+
+
+def _because(report: Report, health: Health) -> str:
+    if report.since_mask["refused"]:
+        return f": {report.last_refusal}"
+    if report.since_mask["failed"]:
+        return f": {report.last_failure}"
+    return f": {health.failures[-1]}" if health.failures else ""
+
+
+def _warnings(report: Report, limits: Thresholds, wanted_for: float, health: Health) -> list[str]:
+    found = []
+    for what, why in (("refused", report.last_refusal), ("failed", report.last_failure)):
+        if report.recent[what]:
+            found.append(f"{report.recent[what]} frames {what} of late: {why}")
+    rate = report.rate("segmented")
+    if wanted_for >= WINDOW and rate < limits.warn_rate:
+        found.append(f"{rate:.1f} masks a second, under warn_rate {limits.warn_rate:g}")
+    p95 = percentiles(report.latencies).get(95, 0.0)
+    if 0 < limits.warn_latency_ms < p95:
+        found.append(f"latency p95 {p95:.0f} ms, over warn_latency_ms {limits.warn_latency_ms:g}")
+    if report.drop_share > limits.warn_dropped:
+        share = report.drop_share
+        found.append(
+            f"{share:.0%} of the frames dropped, over warn_dropped {limits.warn_dropped:g}"
+        )
+    if health.failures:
+        found.append(f"backend failed: {health.failures[-1]}")
+    return found
+
+
+def status_message(
+    report: Report,
+    limits: Thresholds,
+    status_name: str,
+    topic: str,
+    wanted_for: float | None,
+    description: str,
+    health: Health,
+) -> DiagnosticStatus:
+    """A camera's status. `description`: what runs where. `wanted_for`: as for `judge`."""
+    level, message = judge(report, limits, topic, wanted_for, health)
+    values: dict[str, float | int | str] = {
+        "input rate (Hz)": report.rate("received"),
+        "output rate (Hz)": report.rate("segmented"),
+        "unwanted rate (Hz)": report.rate("unwanted"),
+    }
+    for percent, latency in percentiles(report.latencies).items():
+        values[f"latency p{percent} (ms)"] = latency
+    values |= {**{name: report.totals[name] for name in COUNTS}, "in work": report.in_work}
+    values |= {
+        "dropped because": _listed({d: report.totals[d] for d in DROPS if report.totals[d]}, "-"),
+        "lost by the transport": report.totals[LOST],
+        "last refusal": report.last_refusal or "none",
+        "last failure": report.last_failure or "none",
+        "runs": description,
+        "frames": _listed(dict(health.running), "none yet"),
+        "compiling": health.building or "nothing",
+        "backends refused": _listed(dict(health.refused), "none"),
+        "backend failures": "; ".join(health.failures[-3:]) or "none",
+    }
+    status = DiagnosticStatus(level=level, name=status_name, message=message, hardware_id=topic)
     status.values = [
         KeyValue(key=key, value=f"{value:.1f}" if isinstance(value, float) else str(value))
         for key, value in values.items()
     ]
-    health = segment.health
-    about = {
-        "runs": segment.description,
-        "frames": "; ".join(f"{kind}: {name}" for kind, name in dict(health.running).items())
-        or "none yet",
-        "compiling": health.building or "nothing",
-        "backends refused": "; ".join(f"{n}: {why}" for n, why in health.refused.items()) or "none",
-        "backend failures": "; ".join(health.failures[-3:]) or "none",
-    }
-    status.values += [KeyValue(key=key, value=value) for key, value in about.items()]
-    return DiagnosticArray(status=[status])
+    return status
+
+
+def status_name(node: str, camera: str) -> str:
+    """What a camera's status is called; `camera` is empty for one without a name."""
+    return f"{node}: segmentation of {camera}" if camera else f"{node}: segmentation"
+
+
+def summary(topic: str, report: Report, backend: str) -> str:
+    """What became of a camera's frames since the start, in a line."""
+    totals = report.totals
+    ends = ", ".join(f"{totals[name]} {name}" for name in COUNTS[1:])
+    text = f"{totals['received']} frames of {topic} received: {ends}"
+    if latency := percentiles(report.last_latencies):
+        text += f"; latency p50 {latency[50]:.0f} ms, p95 {latency[95]:.0f} ms, by {backend}"
+    return text
+
+
+def _listed(values: Mapping[str, object], empty: str) -> str:
+    return "; ".join(f"{key}: {value}" for key, value in values.items()) or empty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
@@ -12,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_ros.settings import CameraSettings
+from regseg_ros.why import COMPRESSED, IMAGE
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -25,24 +27,33 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 #: So many frames that the transport loses, in so many reviews, are no accident of the start.
 _LOSSES, _REVIEWS = 5, 5
 
-_IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+@dataclass(frozen=True)
+class Source:
+    """What is heard: a topic by the name that the graph knows, its type, its QoS."""
+
+    topic: str
+    qos: QoSProfile
+    type: str = IMAGE
 
 
 class Input:
     """Subscribes to a camera between `open` and `close`; `review` lets it choose anew."""
 
     def __init__(
-        self, node: Node, settings: CameraSettings, deliver: Callable[[Any], None]
+        self,
+        node: Node,
+        settings: CameraSettings,
+        deliver: Callable[[Any], None],
+        lose: Callable[[int], None],
     ) -> None:
-        self._node, self._settings, self._deliver = node, settings, deliver
+        self._node, self._settings, self._deliver, self._lose = node, settings, deliver, lose
         self._subscription: Any = None
         self._compressed = settings.image_transport == "compressed"
         self._reliable = settings.qos == "reliable"
         self._came = False
         self._lost: deque[int] = deque([0], maxlen=_REVIEWS)
-        #: All that were lost, and the policy for which publishers did not fit, if any.
-        self.lost_total = 0
-        self.incompatible = ""
+        self._incompatible = False
 
     @property
     def is_open(self) -> bool:
@@ -50,19 +61,17 @@ class Input:
         return self._subscription is not None
 
     @property
+    def source(self) -> Source:
+        """What is heard now, or would be."""
+        kind = COMPRESSED if self._compressed else IMAGE
+        return Source(
+            self._resolved(self._compressed), RELIABLE if self._reliable else BEST_EFFORT, kind
+        )
+
+    @property
     def topic(self) -> str:
-        """The topic that is heard, by the name that the graph knows."""
-        return self._resolved(self._compressed)
-
-    @property
-    def kind(self) -> str:
-        """The type of the messages, such as sensor_msgs/msg/Image."""
-        return _COMPRESSED if self._compressed else _IMAGE
-
-    @property
-    def qos(self) -> QoSProfile:
-        """What is asked for, but for `qos_overrides`."""
-        return RELIABLE if self._reliable else BEST_EFFORT
+        """That of `source`."""
+        return self.source.topic
 
     def open(self) -> None:
         """Hears the camera. Raises rclpy's errors for a topic that has no name in ROS."""
@@ -95,11 +104,11 @@ class Input:
             self._subscribe()
 
     def _review_reliability(self) -> None:
-        if self._reliable and self.incompatible:
+        if self._reliable and self._incompatible:
             self._reliable = False
             self._say(f"hearing {self.topic} at best effort again: a publisher offers no more")
             self._subscribe()
-        elif not self._reliable and not self.incompatible and sum(self._lost) >= _LOSSES:
+        elif not self._reliable and not self._incompatible and sum(self._lost) >= _LOSSES:
             offered = {info.qos_profile.reliability for info in self._publishers()}
             if offered == {ReliabilityPolicy.RELIABLE}:
                 self._reliable = True
@@ -115,7 +124,7 @@ class Input:
             CompressedImage if self._compressed else Image,
             self._topic(self._compressed),
             self._on_message,
-            self.qos,
+            self.source.qos,
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._on_lost, incompatible_qos=self._on_incompatible
             ),
@@ -128,10 +137,10 @@ class Input:
 
     def _on_lost(self, event: Any) -> None:
         self._lost[-1] += event.total_count_change
-        self.lost_total += event.total_count_change
+        self._lose(event.total_count_change)
 
     def _on_incompatible(self, event: Any) -> None:
-        self.incompatible = str(event.last_policy_kind)
+        self._incompatible = True
 
     def _topic(self, compressed: bool) -> str:
         return (
@@ -143,14 +152,14 @@ class Input:
 
     def _publishers(self) -> list[Any]:
         found = self._node.get_publishers_info_by_topic(self.topic)
-        return [info for info in found if info.topic_type == self.kind]
+        return [info for info in found if info.topic_type == self.source.type]
 
     def _only_compressed_is_published(self) -> bool:
         raw, compressed = (
             {info.topic_type for info in self._node.get_publishers_info_by_topic(topic)}
             for topic in (self._resolved(False), self._resolved(True))
         )
-        return _IMAGE not in raw and _COMPRESSED in compressed
+        return IMAGE not in raw and COMPRESSED in compressed
 
     def _say(self, text: str) -> None:
         self._node.get_logger().info(text)

@@ -84,7 +84,7 @@ class Network:
             self._take_over(new, wanted)
         except Exception as error:
             parameters.write(self._node, {name: getattr(self.settings, name) for name in _LOADED})
-            response.message = f"{error}; {self.segment.description} goes on"
+            response.message = f"{error}; still running: {self.segment.description}"
             self._node.get_logger().error(f"load_weights failed: {response.message}")
         else:
             response.success = True

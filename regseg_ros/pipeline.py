@@ -17,6 +17,7 @@ from regseg_ros.mailbox import Mailbox
 from regseg_ros.network import Network
 from regseg_ros.publishing import ToCompress
 from regseg_ros.settings import SegmenterSettings
+from regseg_ros.statistics import COMPILING, TOO_OLD
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Pipeline:
     def _check(self, arrival: Arrival, settings: SegmenterSettings) -> Wanted | None:
         camera = arrival.camera
         if 0 < settings.max_age_ms < camera.age(arrival) * 1000:
-            camera.statistics.count("dropped")
+            camera.statistics.count("dropped", TOO_OLD)
         elif not (outputs := camera.topics.wanted()):
             camera.statistics.count("unwanted")
         else:
@@ -58,10 +59,10 @@ class Pipeline:
                 frame = camera.frame(arrival, int(settings.max_megapixels * 1e6))
                 return Wanted(arrival, frame, outputs)
             except FrameError as error:
-                camera.statistics.refused(str(error))
+                camera.statistics.count("refused", str(error))
                 self._warn(f"frame of {camera.title} refused: {error}")
-            except Exception:
-                self._note_failure(arrival)
+            except Exception as error:
+                self._note_failure(arrival, error)
         return None
 
     def _segment(self, batch: list[Wanted], settings: SegmenterSettings) -> None:
@@ -74,11 +75,11 @@ class Pipeline:
             results = [r.limited(classes, settings.min_confidence) for r in results]
         except CompilingError:
             for wanted in batch:
-                wanted.arrival.camera.statistics.count("dropped")
+                wanted.arrival.camera.statistics.count("dropped", COMPILING)
             return
-        except Exception:
+        except Exception as error:
             for wanted in batch:
-                self._note_failure(wanted.arrival)
+                self._note_failure(wanted.arrival, error)
             return
         for wanted, result in zip(batch, results, strict=True):
             try:
@@ -90,14 +91,14 @@ class Pipeline:
                     self._to_compress,
                     segment.health.backend,
                 )
-            except Exception:
-                self._note_failure(wanted.arrival)
+            except Exception as error:
+                self._note_failure(wanted.arrival, error)
 
-    def _note_failure(self, arrival: Arrival) -> None:
+    def _note_failure(self, arrival: Arrival, error: Exception) -> None:
         """Inside an `except`: counts and says it."""
         if not self._node.context.ok():
             return  # A signal has taken the publishers away.
-        arrival.camera.statistics.count("failed")
+        arrival.camera.statistics.count("failed", f"{type(error).__name__}: {error}")
         self._node.get_logger().error(
             f"a frame could not be segmented: {traceback.format_exc()}",
             throttle_duration_sec=THROTTLE,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import get_logger
 
 from regseg_core.device import keep_freed_memory
 from regseg_core.outputs import OUTPUTS
@@ -16,6 +17,7 @@ from regseg_ros.camera import Arrival, Camera
 from regseg_ros.lifecycle import UndoingNode
 from regseg_ros.logs import ToNode
 from regseg_ros.mailbox import Mailbox
+from regseg_ros.monitor import Namesakes
 from regseg_ros.network import Network
 from regseg_ros.pipeline import Pipeline
 from regseg_ros.process import run, spin
@@ -42,6 +44,7 @@ class SegmenterNode(UndoingNode):
         super().__init__("regseg")
         parameters.declare(self, SegmenterSettings, lambda: self.is_configured)
         parameters.declare_cameras(self, parameters.read(self, SegmenterSettings).cameras)
+        self._namesakes = Namesakes(self)
 
     def configure(self, undo: ExitStack) -> None:
         settings = parameters.read(self, SegmenterSettings)
@@ -66,6 +69,7 @@ class SegmenterNode(UndoingNode):
         assert self._network is not None
         settings = parameters.read(self, SegmenterSettings)
         self._network.warm_up()
+        undo.callback(self._sum_up)
         to_compress: Mailbox[ToCompress] = Mailbox()
         undo.callback(Worker("compressing", to_compress, functools.partial(compress, self)).stop)
         arrivals: Mailbox[Arrival] = Mailbox(settings.batch_max, settings.batch_wait_ms / 1000)
@@ -86,9 +90,17 @@ class SegmenterNode(UndoingNode):
 
     def _report(self) -> None:
         assert self._network is not None
+        self._namesakes.look()
+        message = DiagnosticArray(status=[c.look(self._network.segment) for c in self._cameras])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _sum_up(self) -> None:
+        assert self._network is not None
+        # A signal has taken /rosout away, where the node's logger would go as well.
+        logger = self.get_logger() if self.context.ok() else get_logger(f"{self.get_name()}.end")
         for camera in self._cameras:
-            camera.input.review()
-            self._diagnostics.publish(camera.diagnostics(self._network.segment))
+            logger.info(camera.summary(self._network.segment))
 
     def _stop(self, worker: Worker[Arrival]) -> None:
         for arrival in worker.stop():

@@ -79,7 +79,33 @@ class CameraSettings:
 
 
 @dataclass(frozen=True)
-class SegmenterSettings(CameraSettings):
+class Thresholds:
+    """From when on a camera's status is more than OK."""
+
+    no_mask_after: float = parameter(
+        3.0,
+        "Seconds in which frames are wanted and no mask goes, after which the log says why, and the"
+        " status is ERROR. 0: never.",
+        limits=(0.0, 3600.0),
+    )
+    stale_after: float = parameter(
+        5.0, "Seconds without a frame, after which the status is STALE.", limits=(0.1, 3600.0)
+    )
+    warn_rate: float = parameter(
+        0.0, "Masks a second, below which the status is WARN. 0: no limit.", limits=(0.0, 1000.0)
+    )
+    warn_latency_ms: float = parameter(
+        500.0, "p95 of the latency, above which the status is WARN. 0: no limit.", limits=(0.0, 1e6)
+    )
+    warn_dropped: float = parameter(
+        0.5,
+        "Share of frames dropped, above which the status is WARN. 1: no limit.",
+        limits=(0.0, 1.0),
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(Thresholds, CameraSettings):
     """Of the node `regseg`."""
 
     cameras: Sequence[str] = parameter(

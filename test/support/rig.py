@@ -32,6 +32,9 @@ from regseg_ros.demo import private_environment
 #: Seconds that anything here may take on a busy machine.
 PATIENCE = 60.0
 
+#: Where the node hears its camera by default.
+TOPIC = "/camera/image_raw"
+
 
 def image(pixels: npt.NDArray[np.uint8], encoding: str, padding: int = 0) -> Image:
     """H x W (x C) uint8 -> a message whose rows end with `padding` bytes of noise."""
@@ -89,8 +92,8 @@ class Rig:
         self.node = Node("audience", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-        self.camera = self.node.create_publisher(Image, "/camera/image_raw", reliable)
+        self._publishers: dict[str, Any] = {}
+        self.camera = self.publisher(TOPIC)
         self.stamp = 0
         self._heard: list[Any] = []
         self._clients: dict[str, Any] = {}
@@ -147,26 +150,37 @@ class Rig:
         while self._heard:
             self.node.destroy_subscription(self._heard.pop())
 
-    def send(self, message: Image) -> Image:
+    def publisher(self, topic: str, kind: Any = Image) -> Any:
+        """A camera's publisher, made when it is first asked for."""
+        if topic not in self._publishers:
+            reliable = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+            self._publishers[topic] = self.node.create_publisher(kind, topic, reliable)
+        return self._publishers[topic]
+
+    def forget_publisher(self, topic: str) -> None:
+        """The camera's driver ends."""
+        self.node.destroy_publisher(self._publishers.pop(topic))
+
+    def send(self, message: Any, topic: str = TOPIC) -> Any:
         """Publishes a frame under a header of its own."""
         self.stamp += 1
         message.header = Header(frame_id=f"lens{self.stamp}")
         message.header.stamp.sec = self.stamp
-        self.camera.publish(message)
+        self.publisher(topic, type(message)).publish(message)
         return message
 
-    def send_until(self, message: Image, ready: Callable[[], Any]) -> Image:
+    def send_until(self, message: Any, ready: Callable[[], Any], topic: str = TOPIC) -> Any:
         """Publishes a frame, again and again under the same header, until `ready`.
 
-        The camera is heard at best effort: under load a frame may be lost.
+        The camera is heard at best effort, and perhaps only from now on: a frame may be lost.
         """
-        self.send(message)
+        self.send(message, topic)
         deadline = time.monotonic() + PATIENCE
         while not ready():
             assert time.monotonic() < deadline, f"timed out; the node said:\n{self.said()}"
-            self.until(ready, seconds=2.0, strict=False)
+            self.until(ready, seconds=1.0, strict=False)
             if not ready():
-                self.camera.publish(message)
+                self.publisher(topic).publish(message)
         return message
 
     def spin(self, seconds: float) -> None:
@@ -189,28 +203,32 @@ class Rig:
     def until_said(self, text: str, times: int = 1) -> None:
         self.until(lambda: self.said().count(text) >= times)
 
-    def until_connected(self) -> None:
+    def until_connected(self, topic: str = TOPIC) -> None:
         """Both ways: the node hears the camera, and we hear the node."""
-        self.until(lambda: self.camera.get_subscription_count() > 0)
+        self.until(lambda: self.publisher(topic).get_subscription_count() > 0)
         # The other direction cannot be seen from here; discovery takes milliseconds.
         self.spin(1.0)
 
-    def call(self, kind: Any, service: str, request: Any) -> Any:
+    def client(self, kind: Any, service: str) -> Any:
+        """For a service that answers."""
         if service not in self._clients:
             client = self._clients[service] = self.node.create_client(kind, service)
             self.until(client.service_is_ready)
             # We see the service; it answers into the void until it has seen us too.
             self.spin(1.0)
-        future = self._clients[service].call_async(request)
+        return self._clients[service]
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        future = self.client(kind, service).call_async(request)
         self.until(future.done)
         return future.result()
 
 
-def status(rig_: Rig) -> dict[str, str]:
-    """The node's next diagnostic status."""
+def status(rig_: Rig, camera: str = "") -> dict[str, Any]:
+    """The node's next diagnostic status of a camera."""
     arrays = rig_.listen("/diagnostics", DiagnosticArray)
     rig_.until(lambda: arrays)
-    (found,) = arrays[-1].status
+    (found,) = (s for s in arrays[-1].status if s.name.partition(" of ")[2] == camera)
     return {
         **{v.key: v.value for v in found.values},
         "message": found.message,

@@ -1,0 +1,50 @@
+"""What a node knows of the others. Discovery takes a moment: a new node sees nobody at first."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+
+from regseg_ros.why import COMPRESSED, IMAGE, Offer
+
+
+def image_topics(node: Node) -> dict[str, str]:
+    """Topics of images that other nodes publish, and their types."""
+    own = node.get_fully_qualified_name() + "/"
+    return {
+        topic: kind
+        for topic, kinds in node.get_topic_names_and_types()
+        for kind in kinds
+        if kind in (IMAGE, COMPRESSED)
+        and not topic.startswith(own)
+        and any(offer.type == kind for offer in offers(node, topic))
+    }
+
+
+def offers(node: Node, topic: str, asked: QoSProfile | None = None) -> list[Offer]:
+    """The publishers on a topic, held against the QoS that is asked for."""
+    return [
+        Offer(
+            _joined(found.node_namespace, found.node_name),
+            found.topic_type,
+            "" if asked is None else _conflict(found.qos_profile, asked),
+        )
+        for found in node.get_publishers_info_by_topic(topic)
+    ]
+
+
+def namesakes(node: Node) -> int:
+    """How many other nodes have this one's name and namespace."""
+    names = [_joined(where, name) for name, where in node.get_node_names_and_namespaces()]
+    return max(names.count(node.get_fully_qualified_name()) - 1, 0)
+
+
+def _conflict(offered: QoSProfile, asked: QoSProfile) -> str:
+    level, reason = qos_check_compatible(offered, asked)
+    if level != QoSCompatibility.ERROR:
+        return ""
+    return str(reason).replace("ERROR:", "").strip(" ;").lower()
+
+
+def _joined(namespace: str, name: str) -> str:
+    return f"{namespace.rstrip('/')}/{name}"

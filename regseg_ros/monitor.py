@@ -1,0 +1,111 @@
+"""Looks at one camera once a second: its status, and a warning where masks are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+
+from regseg_core import Segmenter
+from regseg_ros.diagnostics import status_message, status_name, summary
+from regseg_ros.graph import image_topics, namesakes, offers
+from regseg_ros.input import Source
+from regseg_ros.settings import Thresholds
+from regseg_ros.statistics import FrameStatistics
+from regseg_ros.watch import Watch
+from regseg_ros.why import Situation, why
+
+
+class Monitor:
+    """What becomes of one camera's masks. `camera`: its name, empty where it has none."""
+
+    def __init__(
+        self,
+        node: Node,
+        camera: str,
+        statistics: FrameStatistics,
+        limits: Thresholds,
+    ) -> None:
+        self._node, self._statistics = node, statistics
+        self._name = status_name(node.get_fully_qualified_name(), camera)
+        self._limits, self._watch = limits, Watch(limits.no_mask_after)
+        self._making, self._making_since = "", 0.0
+
+    def look(
+        self,
+        segment: Segmenter,
+        source: Source,
+        wanted: bool,
+        transport: Sequence[str] = (),
+        remedy: str = "",
+    ) -> DiagnosticStatus:
+        """Its status; logs why masks are missing, and when they are back.
+
+        `wanted`: whether somebody subscribes to an output. `transport`: what is known to be wrong
+        with it; `remedy`: the command that mends it.
+        """
+        report, health = self._statistics.report(), segment.health
+        if (making := health.building or "") != self._making:
+            self._making, self._making_since = making, time.monotonic()
+
+        def reason(seconds: float) -> str | None:
+            return why(
+                Situation(
+                    topic=source.topic,
+                    expected=source.type,
+                    seconds=seconds,
+                    report=report,
+                    offers=offers(self._node, source.topic, source.qos),
+                    images=image_topics(self._node),
+                    compiling=making,
+                    compiling_for=time.monotonic() - self._making_since,
+                    backend_failures=list(health.failures),
+                    transport=transport,
+                    remedy=remedy,
+                )
+            )
+
+        remark = self._watch.ask(source.topic, wanted, report.totals["segmented"], reason)
+        if remark is not None:
+            # rclpy wants a line of its own for each severity.
+            if remark.warning:
+                self._node.get_logger().warning(remark.text)
+            else:
+                self._node.get_logger().info(remark.text)
+        return status_message(
+            report,
+            self._limits,
+            self._name,
+            source.topic,
+            self._watch.wanted_for,
+            segment.description,
+            health,
+        )
+
+    def summary(self, topic: str, backend: str) -> str:
+        """What became of the frames since the start, in a line."""
+        return summary(topic, self._statistics.report(), backend)
+
+
+class Namesakes:
+    """Warns of nodes of one name: all of them publish, so that readers get every mask twice."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._others = node, 0
+
+    def look(self) -> None:
+        """Says it once, and once when it is over."""
+        others, before = namesakes(self._node), self._others
+        self._others = others
+        name, logger = self._node.get_fully_qualified_name(), self._node.get_logger()
+        if others > before:
+            logger.warning(
+                f"{others + 1} nodes are called {name}, this one and {others} more: all of them"
+                " publish on the same topics, so readers get each mask more than once, and services"
+                " answer for any of them. Give each a name (name:=... or __node:=...); one that was"
+                " killed goes from the graph within 20 s"
+            )
+        elif before and not others:
+            logger.info(f"no other node is called {name} any more")

@@ -1,0 +1,71 @@
+"""Other weights while the node runs: taken over between two frames, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rig import Rig, image, pixels
+from std_srvs.srv import Trigger
+
+from regseg_core import LabelSet, Segmenter, create_model
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.labels import LabelClass
+from regseg_core.weights import ModelCard, save_weights
+
+pytestmark = pytest.mark.integration
+
+FRAME = SyntheticStreets(1, 96, 64)[0][0]
+CLASSES = LabelSet("two", (LabelClass(100, "path", (1, 2, 3)), LabelClass(101, "grass", (4, 5, 6))))
+
+
+def test_weights_are_taken_over_without_a_gap_or_refused(fresh: Rig, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "two.safetensors"
+    save_weights(weights, create_model("regseg48", 2), ModelCard("regseg48", CLASSES))
+    fresh.start()
+    fresh.until_said("active:")
+    labels = fresh.listen("/regseg/label")
+    fresh.send_until(image(FRAME, "rgb8"), lambda: labels)
+
+    def load(path: str) -> Trigger.Response:
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=path)
+        request = SetParameters.Request(parameters=[Parameter(name="weights", value=value)])
+        assert fresh.call(SetParameters, "/regseg/set_parameters", request).results[0].successful
+        answers: list[Trigger.Response] = []
+        client = fresh.client(Trigger, "/regseg/load_weights")
+        client.call_async(Trigger.Request()).add_done_callback(
+            lambda done: answers.append(done.result())
+        )
+        for _ in range(600):
+            if answers:
+                return answers[0]
+            fresh.send(image(FRAME, "rgb8"))
+            fresh.spin(0.1)
+        raise AssertionError(fresh.said())
+
+    def names() -> list[str]:
+        request = GetParameters.Request(names=["class_names", "weights"])
+        found = fresh.call(GetParameters, "/regseg/get_parameters", request).values
+        return [*found[0].string_array_value, found[1].string_value]
+
+    refused = load(str(tmp_path / "nothing.safetensors"))
+    assert not refused.success
+    assert "no weights '" in refused.message and "still running: regseg48-camvid" in refused.message
+    assert names()[-1] == "regseg48-camvid", "the parameter says what runs"
+
+    labels.clear()
+    taken = load(str(weights))
+    assert taken.success and "2 classes" in taken.message
+    assert names() == ["path", "grass", str(weights)]
+    fresh.send_until(image(FRAME, "rgb8"), lambda: pixels(labels[-1]).max() >= 100)
+    expected = Segmenter(weights, backend="eager")(FRAME, "rgb8").labels
+    assert np.array_equal(pixels(labels[-1]), expected)
+    stamps = [message.header.stamp.sec for message in labels]
+    assert stamps == sorted(stamps)
+    old = sum(pixels(message).max() < 100 for message in labels)
+    assert old >= 1, "the old weights have segmented while the new ones were loaded"
