@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from regseg_ros import entry
+
+    entry.segmenter()  # catches signals first: the imports below take seconds
+    raise SystemExit
+
 import sys
 import time
 import traceback
@@ -63,6 +69,8 @@ class SegmenterNode(UndoingNode):
             engine=settings.engine or None,
         )
         undo.callback(self._forget_network)
+        # A signal ends what is being compiled, for which a transition may be waiting.
+        self.context.on_shutdown(self._segment.close)
         compiled = self._segment.engine_spec
         self._confidence = settings.confidence if compiled is None else compiled.confidence
         frames = settings.warm_up_frames
@@ -188,7 +196,3 @@ def _segment_until_told(node: SegmenterNode) -> None:
 def main(arguments: list[str] | None = None) -> None:
     keep_freed_memory()
     run(SegmenterNode, _segment_until_told, arguments)
-
-
-if __name__ == "__main__":
-    main()
