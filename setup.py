@@ -66,9 +66,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "segmenter = regseg_ros.segmenter:main",
-            "video_source = regseg_ros.video_source:main",
-            "recorder = regseg_ros.recorder:main",
+            "segmenter = regseg_ros.entry:segmenter",
+            "video_source = regseg_ros.entry:video_source",
+            "recorder = regseg_ros.entry:recorder",
         ],
     },
     zip_safe=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import re
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,12 +12,13 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from regseg_core.files import FileError
+from regseg_ros import signals
 
-#: Seconds after which a signal is noticed at the latest. One that comes between two waits can be
-#: lost to rclpy's executor, which then waits for ever in a node without timers.
-_NOTICE = 0.5
+#: Seconds from a signal to the end at the latest; `ros2 launch` waits for five.
+ENDING = 1.8
 
 NodeType = TypeVar("NodeType", bound=Node)
 
@@ -24,33 +27,59 @@ def spin(node: Node) -> None:
     """Lets a node's callbacks run until the context ends."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    while node.context.ok():
-        executor.spin_once(timeout_sec=_NOTICE)
+    executor.spin()
 
 
 def run(
     make: Callable[[], NodeType],
     work: Callable[[NodeType], None],
     arguments: list[str] | None = None,
+    ending: float = ENDING,
 ) -> None:
     """Makes a node and lets it work until it is done, or SIGINT or SIGTERM ends it with status 0.
 
-    Wrong parameters, and files that cannot be read or written, end it with one line and status 1.
+    A signal shuts the context down; the node then has `ending` seconds to end in order. Wrong
+    arguments and parameters, and files that cannot be read or written, end it with one line and
+    status 1.
     """
-    rclpy.init(args=arguments)
+    signals.catch()
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        sys.exit(f"error: {_explained(error)}")
+    signals.end_by(rclpy.try_shutdown, ending)
+    gc.freeze()  # What the imports have made stays: PyTorch's objects take long to go through.
     node: NodeType | None = None
     try:
         node = make()
         work(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
-    except RuntimeError:
-        # rclpy's own errors: a signal takes the context away in the middle of any call.
-        if rclpy.ok():
-            raise
     except (FileError, ParameterException) as error:
         sys.exit(f"error: {error}")
+    except Exception:
+        # A signal takes the context away in the middle of any call.
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        signals.ignore()
+    # What a lifecycle node keeps of DDS goes with its last reference.
+    node = None
+    gc.collect()
+    signals.done()
+
+
+def _explained(error: RuntimeError) -> str:
+    """What rclpy says of arguments that it does not take, without its line numbers."""
+    reason = re.sub(r", at \S+:\d+", "", str(error)).removeprefix("failed to initialize rcl: ")
+    if reason.startswith("["):
+        reason = f"unknown ROS arguments {reason}"
+    elif not reason.startswith("Couldn't parse"):
+        return reason
+    return (
+        f"{reason}; after --ros-args go -p NAME:=VALUE, --params-file FILE.yaml, -r FROM:=TO and"
+        " --log-level debug|info|warn|error|fatal"
+    )

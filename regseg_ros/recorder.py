@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from regseg_ros import entry
+
+    entry.recorder()  # catches signals first: the imports below take seconds
+    raise SystemExit
+
 import json
 import queue
 import threading
@@ -36,6 +42,8 @@ RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 #: Frames that wait for their mask; one whose mask never comes is forgotten.
 PENDING = 30
+#: Seconds that writing the video may go on for after a signal.
+WRITING = 15.0
 #: Rows of the image.
 ROWS = 4
 
@@ -179,8 +187,4 @@ def _record(recorder: Recorder) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)  # The processor belongs to the node that is recorded.
-    run(Recorder, _record, arguments)
-
-
-if __name__ == "__main__":
-    main()
+    run(Recorder, _record, arguments, WRITING)

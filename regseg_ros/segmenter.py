@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from regseg_ros import entry
+
+    entry.segmenter()  # catches signals first: the imports below take seconds
+    raise SystemExit
+
 import functools
 import sys
 from contextlib import ExitStack
@@ -121,7 +127,3 @@ def _segment_until_told(node: SegmenterNode) -> None:
 def main(arguments: list[str] | None = None) -> None:
     keep_freed_memory()
     run(SegmenterNode, _segment_until_told, arguments)
-
-
-if __name__ == "__main__":
-    main()

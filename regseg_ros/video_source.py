@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from regseg_ros import entry
+
+    entry.video_source()  # catches signals first: the imports below take seconds
+    raise SystemExit
+
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -136,7 +142,3 @@ class VideoSource(Node):
 
 def main(arguments: list[str] | None = None) -> None:
     run(VideoSource, VideoSource.run, arguments)
-
-
-if __name__ == "__main__":
-    main()
