@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
@@ -46,7 +47,13 @@ class Network:
         undo.callback(lambda: self._classes.hide())
         self._label_infos = self._create_label_infos(prefixes, undo)
         self._loading = threading.Lock()
-        service = node.create_service(Trigger, "~/load_weights", self._on_load)
+        # A group of its own: others' callbacks would wait until the weights are loaded.
+        service = node.create_service(
+            Trigger,
+            "~/load_weights",
+            self._on_load,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
         undo.callback(node.destroy_service, service)
 
     @property
@@ -78,6 +85,8 @@ class Network:
         try:
             wanted = parameters.read(self._node, SegmenterSettings)
             loaded: Future = Future()
+            if self._node.executor is not None:
+                loaded.add_done_callback(lambda _, wake=self._node.executor.wake: wake())
             # In a thread of its own, so that frames go on; it ends, so that PyTorch's threads do.
             threading.Thread(target=self._load_for, args=(wanted, loaded), daemon=True).start()
             new, seconds = await loaded
