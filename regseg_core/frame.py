@@ -21,12 +21,6 @@ class Frame:
     encoding: str
     height: int
     width: int
-    rotation: int = 0
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """What frames have in common that can run as one batch."""
-        return self.encoding, self.height, self.width, self.rotation
 
     def __post_init__(self) -> None:
         size = _check(self.pixels, self.encoding)

@@ -72,7 +72,6 @@ class Segmenter:
         backend: str | Sequence[Backend] = "auto",
         cache: str | Path | None = "default",
         engine: str | Path | None = None,
-        wait: bool = True,
     ) -> None:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ArgumentError(f"size must be a height and a width in pixels, or None, not {size}")
@@ -164,9 +163,6 @@ class Segmenter:
         runner = self._runner(self.spec(height, width, encoding, confidence, batch))
         runner.build_better(wait=True)
         return runner.backend
-
-    def kinds(self) -> list[GraphSpec]:
-        return list(reversed(self._runners))
 
     def warm_up(self, spec: GraphSpec) -> None:
         """Segments empty frames of that kind, so that the first real ones are not slow.

@@ -32,10 +32,6 @@ class BackendError(RegSegError, RuntimeError):
     """A backend that cannot work here, with the reason."""
 
 
-class CompilingError(BackendError):
-    """SHIM"""
-
-
 @dataclass(frozen=True)
 class Job:
     """One graph to be compiled: which weights, in which form, for which device."""
