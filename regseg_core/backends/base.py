@@ -33,7 +33,7 @@ class BackendError(RegSegError, RuntimeError):
 
 
 class CompilingError(BackendError):
-    """SHIM"""
+    """Nothing can segment frames of that kind yet: what shall do it is compiling or loading."""
 
 
 @dataclass(frozen=True)
