@@ -174,17 +174,15 @@ class Segmenter:
         runner.prepare()
         return runner.backend
 
-    def kinds(self) -> list[GraphSpec]:
-        return list(reversed(self._runners))
-
-    def warm_up(self, spec: GraphSpec) -> None:
+    def warm_up(self, spec: GraphSpec, wait: bool | None = None) -> None:
         """Segments empty frames of that kind, so that the first real ones are not slow.
 
         What will run is warmed: a named backend is compiled before, an engine file loaded. With
         `auto`, a better backend begins to compile meanwhile. The log says how long it took. Raises
-        what `segment` does; without `wait` it returns at once, and the log says what went wrong.
+        what `segment` does; without `wait` (None: the Segmenter's) it returns at once, and the log
+        says what went wrong.
         """
-        if self._wait:
+        if self._wait if wait is None else wait:
             self._warm_up(spec)
         else:
             self._runners.start(partial(self._try_to_warm_up, spec), "warming up")

@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
-from regseg_core import Frame
 from sensor_msgs.msg import CompressedImage
+
+from regseg_core import Frame
 
 
 def to_frame(message: CompressedImage, max_pixels: int) -> Frame:

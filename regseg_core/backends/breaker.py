@@ -27,14 +27,16 @@ class Breaker:
                 return False
             return True
 
-    def succeeded(self) -> None:
-        """A batch was good."""
+    def succeeded(self) -> bool:
+        """A batch was good: whether former failures are forgotten with it."""
         if not self._failures:
-            return
+            return False
         with self._lock:
             self._good += 1
-            if self._good >= FORGIVEN_AFTER:
-                self._failures = 0
+            if not self._failures or self._good < FORGIVEN_AFTER:
+                return False
+            self._failures = 0
+            return True
 
     def failed(self) -> int | None:
         """A batch failed: for how many batches the backend rests now; None: for ever.

@@ -24,7 +24,7 @@ class Health:
     compiling: dict[str, float] = field(default_factory=dict)
     #: Backends that cannot work here, with the reason.
     refused: dict[str, str] = field(default_factory=dict)
-    #: What failed while compiling or running, oldest first.
+    #: What failed while compiling or running and has not been good again since, oldest first.
     failures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -53,6 +53,11 @@ class Health:
         with self._lock:
             self.failures.append(failure)
             del self.failures[:-MOST]
+
+    def forgive(self, failures: list[str]) -> None:
+        """A backend that failed has run well for long."""
+        with self._lock:
+            self.failures[:] = [failure for failure in self.failures if failure not in failures]
 
     @contextmanager
     def opening(self, title: str) -> Iterator[None]:

@@ -33,6 +33,7 @@ class _Better:
     name: str
     run: Compiled
     breaker: Breaker = field(default_factory=Breaker)
+    failures: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -92,7 +93,8 @@ class Runner:
             except Exception as error:
                 self._note_failed_run(better, error)
             else:
-                better.breaker.succeeded()
+                if better.breaker.succeeded():
+                    self._health.forgive(better.failures)
                 self._health.note_running(self._title, better.name)
                 if self._last is not None:
                     self._free_last_resort()
@@ -197,13 +199,12 @@ class Runner:
             rest = failed.breaker.failed()
             if self._better is not failed or rest == 0:
                 return  # another thread's frames have failed before
-            what = f"{failed.name} failed on {self._title} and"
-            if rest is not None:
-                self._note_failure(f"{what} rests for {rest} frames: {error}")
-                return
-            self._failed[failed.name] = f"{what} is dropped: {error}"
-            self._note_failure(self._failed[failed.name])
-            self._better = None
+            what = "is dropped" if rest is None else f"rests for {rest} frames"
+            failed.failures.append(f"{failed.name} failed on {self._title} and {what}: {error}")
+            self._note_failure(failed.failures[-1])
+            if rest is None:
+                self._failed[failed.name] = failed.failures[-1]
+                self._better = None
 
     def _note_failure(self, failure: str) -> None:
         self._health.note_failure(failure)

@@ -69,7 +69,7 @@ def test_a_backend_that_fails_once_rests_and_comes_back(caplog: pytest.LogCaptur
                 try:
                     return run(frames)
                 finally:
-                    self.frames += 99 * (self.frames < 0)
+                    self.frames += 9999 * (self.frames < 0)
 
             return recovering
 
@@ -84,6 +84,9 @@ def test_a_backend_that_fails_once_rests_and_comes_back(caplog: pytest.LogCaptur
         "failing failed on 64 x 64 rgb8, float32 and rests for 10 frames: CUD"
     )
     assert failure in caplog.text
+    for _ in range(FORGIVEN_AFTER):
+        who()
+    assert not health.failures
 
 
 def test_a_backend_that_always_fails_is_dropped_for_the_next(
@@ -113,8 +116,8 @@ def test_failures_are_forgotten_after_a_long_good_time() -> None:
     for _ in range(5):
         assert breaker_.failed() == RESTS[0]
         assert [breaker_.allows() for _ in range(RESTS[0] + 1)] == [False] * RESTS[0] + [True]
-        for _ in range(FORGIVEN_AFTER):
-            breaker_.succeeded()
+        good = [breaker_.succeeded() for _ in range(FORGIVEN_AFTER)]
+        assert good == [False] * (FORGIVEN_AFTER - 1) + [True]
     assert [breaker_.failed() for _ in range(3)] == [RESTS[0], 0, 0], "of several threads at once"
 
 
