@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from regseg_core import zoo
 from regseg_core.arrays import Image
 from regseg_core.backends.base import Backend, Job
 from regseg_core.backends.cache import default_folder
+from regseg_core.backends.child import ClosedError
 from regseg_core.backends.choose import candidates, portable
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine_file import EngineError, read_identity, read_payload, spec_of
-from regseg_core.backends.runner import Health, Runner
+from regseg_core.backends.health import Health
+from regseg_core.backends.runners import Runners
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.device import choose_device, device_title
@@ -26,12 +29,11 @@ from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame
 from regseg_core.labels import LabelSet
+from regseg_core.model import SegmentationNetwork
 from regseg_core.precision import PRECISIONS, choose_precision
 from regseg_core.segmentation import Segmentation
+from regseg_core.threads import apart
 from regseg_core.weights import build_model, find_weights
-
-#: So many sizes, encodings and batches are kept ready.
-_KEPT_RUNNERS = 8
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -56,6 +58,10 @@ class Segmenter:
     `engine_spec` names; `size` None and `precision` auto are then the file's. `health` says what
     runs and what failed.
 
+    `wait`: whether the first frame of a kind (a size, encoding and batch) waits for a named backend
+    to compile or load. If not, it raises CompilingError at once, as all do until the backend is
+    ready, which it becomes in the background; the log says when. With auto no frame waits.
+
     Raises FileNotFoundError, WeightsError, LabelError, BackendError for a named backend that cannot
     work here, EngineError for an engine file that does not fit, and ArgumentError for the other
     arguments.
@@ -72,6 +78,7 @@ class Segmenter:
         backend: str | Sequence[Backend] = "auto",
         cache: str | Path | None = "default",
         engine: str | Path | None = None,
+        wait: bool = True,
     ) -> None:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ArgumentError(f"size must be a height and a width in pixels, or None, not {size}")
@@ -84,9 +91,7 @@ class Segmenter:
             size, precision = _of_engine(self.engine_spec, size, precision)
         self.precision = choose_precision(precision, self.device)
         self.size = size
-        self.network = build_model(self._card, self._path).to(
-            self.device, PRECISIONS[self.precision].dtype, memory_format=torch.channels_last
-        )  # type: ignore[call-overload]
+        self.network = apart(self._load_network)
         self.backend = backend if isinstance(backend, str) else backend[0].name
         self._backends, refused = candidates(backend, self.device)
         if self._backends[-1].name == Eager.name:
@@ -98,8 +103,8 @@ class Segmenter:
         self._store = EngineStore(
             None if folder is None else Path(folder), None if engine is None else Path(engine)
         )
-        self._runners: dict[GraphSpec, Runner] = {}
-        self._lock = threading.Lock()
+        self._wait = wait
+        self._runners = Runners(self._backends, self.health, self._store, wait)
         self._title = f"{weights}: {self._card.architecture}, {len(self.labels)} classes"
 
     @property
@@ -120,14 +125,19 @@ class Segmenter:
         return self.segment([Frame.of(pixels, encoding)], confidence)[0]
 
     def segment(self, frames: Sequence[Frame], confidence: bool = False) -> list[Segmentation]:
-        """Segments frames, in their order; those of one encoding and size run as one batch."""
+        """Segments frames, in their order; those of one encoding and size run as one batch.
+
+        Raises BackendError where a named backend cannot run them, of which CompilingError says that
+        it cannot yet, and what a named backend raises. With auto another one takes the frames over.
+        """
         alike: dict[tuple[str, int, int], list[int]] = {}
         for index, frame in enumerate(frames):
             alike.setdefault((frame.encoding, frame.height, frame.width), []).append(index)
         found: dict[int, Segmentation] = {}
         for (encoding, height, width), indices in alike.items():
             batch = [frames[index] for index in indices]
-            runner = self._runner(self.spec(height, width, encoding, confidence, len(batch)))
+            spec = self.spec(height, width, encoding, confidence, len(batch))
+            runner = self._runners.use(self.job(spec))
             planes = [plane.numpy() for plane in runner(_tensor(batch))]
             for row, index in enumerate(indices):
                 labels, *rest = (plane[row] for plane in planes)
@@ -151,37 +161,62 @@ class Segmenter:
         """What a backend needs to compile a spec."""
         return Job(self._card, self._path, spec, self.device)
 
-    def compile(
-        self,
-        height: int,
-        width: int,
-        encoding: str = "bgr8",
-        confidence: bool = False,
-        batch: int = 1,
-    ) -> str:
-        """Compiles for such frames, and waits; returns the backend that then runs."""
-        runner = self._runner(self.spec(height, width, encoding, confidence, batch))
-        runner.build_better(wait=True)
+    def kinds(self) -> list[GraphSpec]:
+        """The kinds of frames that were segmented lately, newest first."""
+        return self._runners.kinds()
+
+    def compile(self, spec: GraphSpec) -> str:
+        """Compiles for frames of that kind, and waits; returns the backend that then runs.
+
+        Raises BackendError where a named backend cannot run them.
+        """
+        runner = self._runners.use(self.job(spec))
+        runner.prepare()
         return runner.backend
 
-    def warm_up(self, spec: GraphSpec) -> None:
+    def warm_up(self, spec: GraphSpec, wait: bool | None = None) -> None:
         """Segments empty frames of that kind, so that the first real ones are not slow.
 
         What will run is warmed: a named backend is compiled before, an engine file loaded. With
-        `auto`, a better backend begins to compile meanwhile.
+        `auto`, a better backend begins to compile meanwhile. The log says how long it took. Raises
+        what `segment` does; without `wait` (None: the Segmenter's) it returns at once, and the log
+        says what went wrong.
         """
-        self._runner(spec).build_better(wait=spec == self.engine_spec)
-        shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
-        frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
-        self.segment([frame] * spec.batch, spec.confidence)
+        if self._wait if wait is None else wait:
+            self._warm_up(spec)
+        else:
+            self._runners.start(partial(self._try_to_warm_up, spec), "warming up")
 
     def close(self) -> None:
-        """Ends what is still compiling, and compiles no more.
+        """Ends what is still compiling, and compiles no more; from any thread, within a second.
 
         Kinds of frames that are ready are segmented as before, others by PyTorch, unless a backend
         is named: that raises BackendError for them.
         """
-        self._store.close()
+        self._runners.close()
+
+    def _warm_up(self, spec: GraphSpec) -> None:
+        started = time.monotonic()
+        runner = self._runners.use(self.job(spec), at_once=True)
+        if spec == self.engine_spec or not runner.at_once:
+            runner.prepare()
+        shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
+        frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
+        apart(lambda: self.segment([frame] * spec.batch, spec.confidence))
+        _LOG.info("warmed up for %s in %.1f s", spec.title(), time.monotonic() - started)
+
+    def _try_to_warm_up(self, spec: GraphSpec) -> None:
+        try:
+            self._warm_up(spec)
+        except ClosedError:
+            pass
+        except Exception as error:
+            _LOG.warning("not warmed up for %s: %s", spec.title(), error)
+
+    def _load_network(self) -> SegmentationNetwork:
+        network = build_model(self._card, self._path)
+        dtype = PRECISIONS[self.precision].dtype
+        return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _check_engine_file(self, path: Path) -> GraphSpec:
         identity = read_identity(path)
@@ -189,16 +224,6 @@ class Segmenter:
         backend = portable(identity["made_by"]["backend"])
         read_payload(path, self.job(spec).identity(backend), carried=True)
         return spec
-
-    def _runner(self, spec: GraphSpec) -> Runner:
-        with self._lock:
-            runner = self._runners.pop(spec, None)
-            if runner is None:
-                runner = Runner(self.job(spec), self._backends, self.health, self._store)
-                while len(self._runners) >= _KEPT_RUNNERS:
-                    self._runners.pop(next(iter(self._runners))).forget()
-            self._runners[spec] = runner  # in the order of their last use
-            return runner
 
 
 def _of_engine(

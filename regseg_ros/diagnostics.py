@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from regseg_core.backends.runner import Health
+from regseg_core.backends.health import Health
 from regseg_ros.settings import Thresholds
 from regseg_ros.statistics import (
     COMPILING,

@@ -109,7 +109,7 @@ class Network:
         try:
             new = _load(wanted)
             for kind in self.segment.kinds():
-                new.warm_up(kind)
+                new.warm_up(kind, wait=True)
         except Exception as error:
             loaded.set_exception(error)
         else:

@@ -32,6 +32,10 @@ class BackendError(RegSegError, RuntimeError):
     """A backend that cannot work here, with the reason."""
 
 
+class CompilingError(BackendError):
+    """Nothing can segment frames of that kind yet: what shall do it is compiling or loading."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One graph to be compiled: which weights, in which form, for which device."""

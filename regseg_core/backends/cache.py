@@ -5,17 +5,24 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 from regseg_core.backends.engine_file import EngineError, pack, read_payload
 from regseg_core.backends.spec import key_of
 from regseg_core.files import FileError, write_bytes
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("regseg_core")
 
 _SUFFIX = ".engine"
+
+#: Seconds between two looks whether another process is done.
+_LOOK = 0.1
+
+Opened = TypeVar("Opened")
 
 
 def default_folder() -> Path:
@@ -29,39 +36,46 @@ class EngineCache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def get_or_build(
-        self, identity: Mapping[str, object], build: Callable[[], bytes]
-    ) -> tuple[bytes, bool]:
-        """The kept payload, or a new one; and whether it was kept.
+    def open(
+        self,
+        identity: Mapping[str, object],
+        build: Callable[[], bytes],
+        load: Callable[[bytes], Opened],
+        look: Callable[[], None] = lambda: None,
+    ) -> Opened:
+        """What `load` makes of the kept payload, or of a new one.
 
-        Of several processes that ask at once, one builds and the others wait for it. What is
-        damaged or foreign is built anew; where the folder cannot be written, nothing is kept and a
+        A payload is kept once it has been loaded. What is damaged, foreign or cannot be loaded is
+        built anew, once; raises what `build` raises, and `load` of a new payload. Of several
+        processes that ask at once, one builds and the others wait for it; `look` is called now and
+        then meanwhile, and may raise. Where the folder cannot be written, nothing is kept and a
         warning says so.
         """
         if self.folder is None:
-            return build(), False
+            return load(build())
         path = self.folder / f"{key_of(identity)}{_SUFFIX}"
-        try:
-            with _locked(path.with_suffix(".lock")):
-                return self._read_or_build(path, identity, build)
-        except FileError as error:
-            _LOG.warning("compiled graphs are not kept: %s", error)
-            return build(), False
-
-    def _read_or_build(
-        self, path: Path, identity: Mapping[str, object], build: Callable[[], bytes]
-    ) -> tuple[bytes, bool]:
-        if path.exists():
+        tried = _read(path, identity)
+        if tried is not None:
             try:
-                return read_payload(path, identity), True
-            except (EngineError, OSError) as error:
-                _LOG.warning("compiling again: %s", error)
-        payload = build()
+                return load(tried)
+            except Exception as error:
+                _LOG.warning("compiling again: %s cannot be loaded: %s", path, error)
         try:
-            write_bytes(path, pack(identity, payload))
+            lock = _lock(path.with_suffix(".lock"), look)
         except FileError as error:
             _LOG.warning("compiled graphs are not kept: %s", error)
-        return payload, False
+            return load(build())
+        with lock:
+            kept = _read(path, identity)
+            if kept is not None and kept != tried:  # another process has built it meanwhile
+                return load(kept)
+            payload = build()
+            opened = load(payload)
+            try:
+                write_bytes(path, pack(identity, payload))
+            except FileError as error:
+                _LOG.warning("compiled graphs are not kept: %s", error)
+            return opened
 
     def entries(self) -> list[Path]:
         """The engine files, oldest first."""
@@ -78,16 +92,41 @@ class EngineCache:
         return len(paths)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _read(path: Path, identity: Mapping[str, object]) -> bytes | None:
+    try:
+        return read_payload(path, identity)
+    except FileNotFoundError:
+        return None
+    except (EngineError, OSError) as error:
+        _LOG.warning("compiling again: %s", error)
+        return None
+
+
+def _lock(path: Path, look: Callable[[], None]) -> TextIO:
+    """A file that no other process has locked, until it is closed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise FileError(f"cannot lock {path}: {error.strerror or error}") from error
-        yield
+    with ExitStack() as undo:
+        undo.enter_context(file)
+        waits = False
+        while not _try_lock(file):
+            if not waits:
+                _LOG.info("waiting for another process that compiles %s", path.stem[:12])
+                waits = True
+            look()
+            time.sleep(_LOOK)
+        undo.pop_all()
+    return file
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise FileError(f"cannot lock {file.name}: {error.strerror or error}") from error
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,8 +21,17 @@ from regseg_core.weights import ModelCard
 
 Process = subprocess.Popen[bytes]
 
-#: Seconds for a process to end by itself.
-_PATIENCE = 5.0
+#: Run by its path: as a module it would import PyTorch before it is bound to this process.
+_SCRIPT = Path(__file__).with_name("compiling_process.py")
+
+#: Of the process that compiles: the processor is there for frames first.
+_NICENESS = 10
+
+#: Seconds between two looks whether a wait has become pointless.
+_LOOK = 0.1
+
+#: Seconds for a killed process to end.
+_PATIENCE = 1.0
 
 
 class ClosedError(BackendError):
@@ -29,14 +39,14 @@ class ClosedError(BackendError):
 
 
 class Compilers:
-    """The processes that compile for one Segmenter; they end with it."""
+    """Processes that compile for one Segmenter, one at a time; they end with it."""
 
     def __init__(self) -> None:
         self._running: set[Process] = set()
-        self._lock = threading.Lock()
-        self._closed = False
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+        self._closed = threading.Event()
         # Also at this process's exit, for who does not close.
-        weakref.finalize(self, _end, self._running)
+        weakref.finalize(self, _end, self._running, self._closed)
 
     def payload(self, backend: str, job: Job) -> bytes:
         """What `Portable.payload` gives, from a process with less priority than this one.
@@ -50,10 +60,30 @@ class Compilers:
             "spec": job.spec.to_dict(),
             "device": str(job.device),
         }
+        while not self._turn.acquire(timeout=_LOOK):
+            self.refuse_if_closed()
+        try:
+            return self._ask(json.dumps(request).encode())
+        finally:
+            self._turn.release()
+
+    def refuse_if_closed(self) -> None:
+        """Raises ClosedError after `close`."""
+        if self._closed.is_set():
+            raise ClosedError("compiling was ended")
+
+    def close(self) -> None:
+        """Ends what is compiling, and starts no more."""
+        with self._lock:
+            self._closed.set()
+        _end(self._running, self._closed)
+
+    def _ask(self, request: bytes) -> bytes:
         process = self._start()
         try:
-            payload, errors = process.communicate(json.dumps(request).encode())
+            payload, errors = process.communicate(request)
         finally:
+            process.kill()  # where waiting was interrupted
             self._running.discard(process)
         self.refuse_if_closed()
         if process.returncode < 0:
@@ -64,42 +94,33 @@ class Compilers:
             raise BackendError(said[-1] if said else f"it ended with {process.returncode}")
         return payload
 
-    def refuse_if_closed(self) -> None:
-        """Raises ClosedError after `close`."""
-        if self._closed:
-            raise ClosedError("compiling was ended")
-
-    def close(self) -> None:
-        """Ends what is compiling, and starts no more."""
-        with self._lock:
-            self._closed = True
-        _end(self._running)
-
     def _start(self) -> Process:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         with self._lock:
             self.refuse_if_closed()
             process = subprocess.Popen(
-                [sys.executable, "-m", "regseg_core.backends.child"],
+                [sys.executable, str(_SCRIPT), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )
             self._running.add(process)
-            return process
+        # From here, so that it holds for the imports too.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, os.nice(0) + _NICENESS)
+        return process
 
 
-def _end(running: set[Process]) -> None:
+def _end(running: set[Process], closed: threading.Event) -> None:
+    closed.set()
     processes = list(running)
     for process in processes:
-        process.terminate()
+        process.kill()
     for process in processes:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def main() -> None:
@@ -109,7 +130,6 @@ def main() -> None:
     # Libraries print; the payload alone goes to the real stdout.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    os.nice(10)
     request: dict[str, Any] = json.load(sys.stdin)
     job = Job(
         ModelCard.from_json(request["card"]),
@@ -119,7 +139,3 @@ def main() -> None:
     )
     with out:
         out.write(portable(request["backend"]).payload(job))
-
-
-if __name__ == "__main__":
-    main()

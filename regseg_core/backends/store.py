@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from regseg_core.backends.base import Backend, Compiled, Direct, Job, Portable
@@ -26,41 +28,58 @@ class EngineStore:
         self._compilers = Compilers()
 
     def open(self, backend: Backend, job: Job) -> Compiled:
-        """Something to call with frames.
+        """Something to call with frames: the file's engine or a kept one, else a new one.
 
-        Raises BackendError, EngineError, or what the backend's library raises.
-        """
-        if isinstance(backend, Portable):
-            return backend.load(self.payload(backend, job), job)
-        assert isinstance(backend, Direct)
-        return backend.build(job)
-
-    def payload(self, backend: Portable, job: Job) -> bytes:
-        """A job's engine: the file's or a kept one, else a new one.
-
-        Raises ClosedError after `close`, and what compiling raises.
+        The log says what is compiled, and how long it took. Raises BackendError, EngineError, or
+        what the backend's library raises; ClosedError after `close`.
         """
         self._compilers.refuse_if_closed()
-        identity = job.identity(backend)
-        if self._file is not None:
-            carried = read_identity(self._file)
-            if carried["made_by"]["backend"] == backend.name:
-                if carried["spec"] == identity["spec"]:
-                    return read_payload(self._file, identity, carried=True)
-                its, wanted = spec_of(carried).title(), job.spec.title()
-                _LOG.warning("%s is for %s, not for %s", self._file, its, wanted)
+        title = f"{backend.name} for {job.spec.title()}"
+        if isinstance(backend, Portable):
+            run = self._open(backend, job, title)
+            self._compilers.refuse_if_closed()
+            return run
+        assert isinstance(backend, Direct)
+        with _compiling(title):
+            return backend.build(job)
 
-        def compiled() -> bytes:
+    def _open(self, backend: Portable, job: Job, title: str) -> Compiled:
+        def build() -> bytes:
+            with _compiling(title):
+                return self._compilers.payload(backend.name, job)
+
+        def load(payload: bytes) -> Compiled:
             started = time.monotonic()
-            _LOG.info("compiling %s for %s", backend.name, job.spec.title())
-            payload = self._compilers.payload(backend.name, job)
-            _LOG.info("compiled in %.1f s", time.monotonic() - started)
-            return payload
+            run = backend.load(payload, job)
+            _LOG.info("loaded %s in %.1f s", title, time.monotonic() - started)
+            return run
 
-        payload = self._cache.get_or_build(identity, compiled)[0]
-        self._compilers.refuse_if_closed()  # it may have waited for another process
-        return payload
+        identity = job.identity(backend)
+        carried = self._carried(backend, job, identity)
+        if carried is not None:
+            return load(carried)
+        return self._cache.open(identity, build, load, self._compilers.refuse_if_closed)
+
+    def _carried(self, backend: Portable, job: Job, identity: dict[str, object]) -> bytes | None:
+        if self._file is None:
+            return None
+        carried = read_identity(self._file)
+        if carried["made_by"]["backend"] != backend.name:
+            return None
+        if carried["spec"] == identity["spec"]:
+            return read_payload(self._file, identity, carried=True)
+        its, wanted = spec_of(carried).title(), job.spec.title()
+        _LOG.warning("%s is for %s, not for %s", self._file, its, wanted)
+        return None
 
     def close(self) -> None:
-        """Ends what is compiling."""
+        """Ends what is compiling; nothing is opened any more."""
         self._compilers.close()
+
+
+@contextmanager
+def _compiling(title: str) -> Iterator[None]:
+    started = time.monotonic()
+    _LOG.info("compiling %s", title)
+    yield
+    _LOG.info("compiled %s in %.1f s", title, time.monotonic() - started)

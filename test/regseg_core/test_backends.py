@@ -19,10 +19,11 @@ from torch import Tensor
 
 from regseg_core import Frame, Segmenter
 from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.cache import EngineCache
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.openvino import OpenVino
-from regseg_core.backends.runner import COMPILE_AFTER
+from regseg_core.backends.runners import COMPILE_AFTER
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.data.opening import open_split
@@ -144,7 +145,7 @@ def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -
     assert (now == first).mean() > 0.9995
     assert "openvino float32 on cpu" in segment.description
     assert len(list(tmp_path.glob("*.engine"))) == 1
-    assert segment.compile(120, 160, "rgb8") == "openvino"
+    assert segment.compile(segment.spec(120, 160, "rgb8")) == "openvino"
     assert segment.health.running == {"120 x 160 rgb8, float32": "openvino"}
 
 
@@ -156,13 +157,16 @@ def test_an_engine_is_built_in_a_process_of_its_own(
         raise AssertionError("built in this process")
 
     monkeypatch.setattr(OpenVino, "payload", here)
-    spec, store = GraphSpec("mono8", 64, 64), EngineStore(tmp_path)
-    payload = store.payload(OpenVino(), job(spec))
-    assert store.payload(OpenVino(), job(spec)) == payload
+    spec, frames = GraphSpec("mono8", 64, 64), torch.zeros(1, 64, 64, dtype=torch.uint8)
+    planes = EngineStore(tmp_path).open(OpenVino(), job(spec))(frames)
+    [entry] = EngineCache(tmp_path).entries()
+    written = entry.stat().st_mtime_ns
+    again = EngineStore(tmp_path).open(OpenVino(), job(spec))(frames)
+    assert torch.equal(again[0], planes[0]) and entry.stat().st_mtime_ns == written
     bad = replace(job(spec), path=tmp_path / "broken.safetensors")
     bad.path.write_bytes(b"found out where it is opened, which is in the other process")
     with pytest.raises(BackendError, match=r"broken\.safetensors"):
-        store.payload(OpenVino(), bad)
+        EngineStore(tmp_path).open(OpenVino(), bad)
 
 
 def test_frames_of_one_kind_run_as_one_batch_in_the_order_they_came() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import multiprocessing
 import time
@@ -26,12 +27,12 @@ def never() -> bytes:
 
 def test_a_graph_is_built_once_and_kept(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "deep" / "cache")
-    assert cache.get_or_build(IDENTITY, lambda: b"\x00engine\n\xff") == (b"\x00engine\n\xff", False)
-    assert cache.get_or_build(IDENTITY, never) == (b"\x00engine\n\xff", True)
+    assert cache.open(IDENTITY, lambda: b"\x00engine\n\xff", bytes) == b"\x00engine\n\xff"
+    assert cache.open(IDENTITY, never, bytes) == b"\x00engine\n\xff"
     [entry] = cache.entries()
     assert read_identity(entry) == IDENTITY and entry.stem == key_of(IDENTITY)
     assert cache.clear() == 1 and cache.entries() == []
-    assert cache.get_or_build(IDENTITY, lambda: b"new") == (b"new", False)
+    assert cache.open(IDENTITY, lambda: b"new", bytes) == b"new"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +55,8 @@ def test_a_graph_is_built_once_and_kept(tmp_path: Path) -> None:
 def test_anything_else_has_another_key(other: dict[str, object], tmp_path: Path) -> None:
     assert key_of(other) != key_of(IDENTITY)
     cache = EngineCache(tmp_path)
-    cache.get_or_build(IDENTITY, lambda: b"one")
-    assert cache.get_or_build(other, lambda: b"two") == (b"two", False)
+    cache.open(IDENTITY, lambda: b"one", bytes)
+    assert cache.open(other, lambda: b"two", bytes) == b"two"
     with pytest.raises(EngineError, match=r"was compiled for something else: .*, here "):
         read_payload(tmp_path / f"{key_of(IDENTITY)}.engine", other)
 
@@ -76,12 +77,62 @@ def test_what_is_damaged_or_foreign_is_built_anew(
     damage: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = EngineCache(tmp_path)
-    cache.get_or_build(IDENTITY, lambda: b"an engine of some bytes")
+    cache.open(IDENTITY, lambda: b"an engine of some bytes", bytes)
     [entry] = cache.entries()
     entry.write_bytes(damage(entry.read_bytes()))  # type: ignore[operator]
-    assert cache.get_or_build(IDENTITY, lambda: b"another") == (b"another", False)
+    assert cache.open(IDENTITY, lambda: b"another", bytes) == b"another"
     assert "compiling again" in caplog.text
-    assert cache.get_or_build(IDENTITY, never) == (b"another", True)
+    assert cache.open(IDENTITY, never, bytes) == b"another"
+
+
+def by_library(payload: bytes) -> str:
+    if payload.startswith(b"broken"):
+        raise RuntimeError("unsupported opset")
+    return payload.decode()
+
+
+def test_what_the_library_cannot_load_is_built_anew_and_kept_once_it_loads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = EngineCache(tmp_path)
+    with pytest.raises(RuntimeError, match="unsupported opset"):
+        cache.open(IDENTITY, lambda: b"broken", by_library)
+    assert not cache.entries() and not caplog.text
+    cache.open(IDENTITY, lambda: b"broken by another version", bytes)
+    assert cache.open(IDENTITY, lambda: b"good", by_library) == "good"
+    assert "compiling again: " in caplog.text
+    assert "cannot be loaded: unsupported opset" in caplog.text
+    assert cache.open(IDENTITY, never, by_library) == "good"
+
+
+def test_what_is_new_and_cannot_be_loaded_either_is_built_once(tmp_path: Path) -> None:
+    cache, built = EngineCache(tmp_path), []
+
+    def build() -> bytes:
+        built.append(1)
+        return b"broken again"
+
+    cache.open(IDENTITY, lambda: b"broken", bytes)
+    with pytest.raises(RuntimeError, match="unsupported opset"):
+        cache.open(IDENTITY, build, by_library)
+    assert len(built) == 1
+
+
+def test_waiting_for_another_process_can_be_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class GivenUpError(Exception): ...
+
+    def look() -> None:
+        raise GivenUpError
+
+    lock = (tmp_path / f"{key_of(IDENTITY)}.lock").open("w")
+    with lock, caplog.at_level(logging.INFO):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(GivenUpError):
+            EngineCache(tmp_path).open(IDENTITY, never, bytes, look)
+    assert "waiting for another process that compiles" in caplog.text
+    assert EngineCache(tmp_path).open(IDENTITY, lambda: b"engine", bytes) == b"engine"
 
 
 def test_an_engine_carried_from_a_machine_with_another_pytorch_is_taken(tmp_path: Path) -> None:
@@ -101,8 +152,7 @@ def _ask(folder: Path, builds: multiprocessing.Queue[str]) -> None:
         time.sleep(0.5)
         return b"engine"
 
-    payload, kept = EngineCache(folder).get_or_build(IDENTITY, build)
-    builds.put(f"{payload.decode()} {kept}")
+    builds.put(EngineCache(folder).open(IDENTITY, build, bytes).decode())
 
 
 def test_of_two_processes_that_start_together_one_builds(tmp_path: Path) -> None:
@@ -114,7 +164,7 @@ def test_of_two_processes_that_start_together_one_builds(tmp_path: Path) -> None
     answers = sorted(said.get(timeout=20) for _ in range(3))
     for process in processes:
         process.join(timeout=20)
-    assert answers == ["built", "engine False", "engine True"]
+    assert answers == ["built", "engine", "engine"]
 
 
 def test_an_unwritable_folder_means_a_warning_and_no_cache(
@@ -122,9 +172,9 @@ def test_an_unwritable_folder_means_a_warning_and_no_cache(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = EngineCache(tmp_path / "file" / "cache")
-    assert cache.get_or_build(IDENTITY, lambda: b"engine") == (b"engine", False)
+    assert cache.open(IDENTITY, lambda: b"engine", bytes) == b"engine"
     assert "compiled graphs are not kept: cannot write" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        assert EngineCache(None).get_or_build(IDENTITY, lambda: b"engine") == (b"engine", False)
+        assert EngineCache(None).open(IDENTITY, lambda: b"engine", bytes) == b"engine"
     assert not caplog.text, "none was asked for"

@@ -6,7 +6,7 @@ import pytest
 from clocks import FakeClock
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from regseg_core.backends.runner import Health
+from regseg_core.backends.health import Health
 from regseg_ros.diagnostics import judge, status_message, status_name, summary
 from regseg_ros.settings import Thresholds
 from regseg_ros.statistics import COMPILING, OVER_RATE, FrameStatistics
@@ -90,7 +90,7 @@ def test_frames_without_a_mask_are_an_error(what: str, why: str, message: str) -
 
 def test_a_backend_that_compiles_is_a_warning() -> None:
     camera = Camera()
-    camera.health.building = "openvino for 360 x 480 bgr8"
+    camera.health.compiling["openvino for 360 x 480 bgr8"] = camera.clock()
     for _ in range(45):
         camera.frame("dropped", COMPILING)
         camera.clock.wait(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ import torch
 
 from regseg_core.backends.base import Job
 from regseg_core.backends.cache import EngineCache
+from regseg_core.backends.child import Compilers
 from regseg_core.backends.engine_file import pack
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.backends.store import EngineStore
 from regseg_core.backends.tensorrt import TensorRt, library
 from regseg_core.backends.torch_tensorrt import exported, settings
 from regseg_core.labels import CITYSCAPES
@@ -108,16 +109,21 @@ def test_building_twice_hits_the_cache_and_another_version_is_rebuilt(
 ) -> None:
     backend = TensorRt()
     spec = GraphSpec("bgr8", 64, 96, precision="float16")
-    this, store = job("regseg48", weights["regseg48"], spec), EngineStore(tmp_path)
-    engine = store.payload(backend, this)
-    [entry] = EngineCache(tmp_path).entries()
+    this, cache = job("regseg48", weights["regseg48"], spec), EngineCache(tmp_path)
+
+    def kept() -> bytes:
+        build = partial(Compilers().payload, backend.name, this)
+        return cache.open(this.identity(backend), build, bytes)
+
+    engine = kept()
+    [entry] = cache.entries()
     written = entry.stat().st_mtime_ns
-    assert store.payload(backend, this) == engine and entry.stat().st_mtime_ns == written
+    assert kept() == engine and entry.stat().st_mtime_ns == written
 
     made_by = backend.made_by(this.device)
     older = spec.identity(this.network, made_by | {"library": "tensorrt_rtx 1.0.0"})
     entry.write_bytes(pack(older, engine))
-    again = store.payload(backend, this)
+    again = kept()
     assert len(again) > 5_000_000 and entry.read_bytes().startswith(b"regseg engine 1\n")
     assert entry.stat().st_mtime_ns != written
     assert b"tensorrt_rtx 1.0.0" not in entry.read_bytes()[:2000]
