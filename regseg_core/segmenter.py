@@ -27,7 +27,7 @@ from regseg_core.backends.store import EngineStore
 from regseg_core.device import choose_device, device_title
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
-from regseg_core.frame import Frame
+from regseg_core.frame import Frame, Kind
 from regseg_core.labels import LabelSet
 from regseg_core.model import SegmentationNetwork
 from regseg_core.precision import PRECISIONS, choose_precision
@@ -125,26 +125,38 @@ class Segmenter:
         return self.segment([Frame.of(pixels, encoding)], confidence)[0]
 
     def segment(self, frames: Sequence[Frame], confidence: bool = False) -> list[Segmentation]:
-        """Segments frames, in their order; those of one encoding and size run as one batch.
+        """Segments frames, in their order; those of one kind run as one batch.
 
+        Of one kind are frames of the same encoding, size and rotation. Batches hold 1, 2, 4, 8, ...
+        frames, or as many as the engine file is for, since each size is compiled for itself.
         Raises BackendError where a named backend cannot run them, of which CompilingError says that
         it cannot yet, and what a named backend raises. With auto another one takes the frames over.
         """
-        alike: dict[tuple[str, int, int], list[int]] = {}
+        alike: dict[Kind, list[int]] = {}
         for index, frame in enumerate(frames):
-            alike.setdefault((frame.encoding, frame.height, frame.width), []).append(index)
+            alike.setdefault(frame.kind, []).append(index)
         found: dict[int, Segmentation] = {}
-        for (encoding, height, width), indices in alike.items():
-            batch = [frames[index] for index in indices]
-            spec = self.spec(height, width, encoding, confidence, len(batch))
-            runner = self._runners.use(self.job(spec))
-            planes = [plane.numpy() for plane in runner(_tensor(batch))]
-            for row, index in enumerate(indices):
-                labels, *rest = (plane[row] for plane in planes)
-                found[index] = Segmentation(
-                    labels, rest[0] if confidence else None, self.labels, frames[index]
-                )
+        for kind, indices in alike.items():
+            while indices:
+                count = self._batch(len(indices))
+                batch, indices = indices[:count], indices[count:]
+                encoding, height, width, rotation = kind
+                spec = self.spec(height, width, encoding, confidence, count, rotation)
+                runner = self._runners.use(self.job(spec))
+                planes = [p.numpy() for p in runner(_tensor([frames[index] for index in batch]))]
+                for row, index in enumerate(batch):
+                    labels, *rest = (plane[row] for plane in planes)
+                    found[index] = Segmentation(
+                        labels, rest[0] if confidence else None, self.labels, frames[index]
+                    )
         return [found[index] for index in range(len(frames))]
+
+    def _batch(self, frames: int) -> int:
+        """How many of so many frames run at once."""
+        compiled = self.engine_spec
+        if compiled is not None and 1 < compiled.batch <= frames:
+            return compiled.batch
+        return 1 << (frames.bit_length() - 1)
 
     def spec(
         self,
@@ -153,9 +165,12 @@ class Segmenter:
         encoding: str = "bgr8",
         confidence: bool = False,
         batch: int = 1,
+        rotation: int = 0,
     ) -> GraphSpec:
-        """What runs for frames of that size. Raises ArgumentError."""
-        return GraphSpec(encoding, height, width, batch, self.size, confidence, self.precision)
+        """What runs for frames of that size and rotation. Raises ArgumentError."""
+        return GraphSpec(
+            encoding, height, width, batch, self.size, confidence, self.precision, rotation
+        )
 
     def job(self, spec: GraphSpec) -> Job:
         """What a backend needs to compile a spec."""
@@ -201,7 +216,8 @@ class Segmenter:
         if spec == self.engine_spec or not runner.at_once:
             runner.prepare()
         shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
-        frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
+        pixels = np.zeros(shape, np.uint8)
+        frame = Frame(pixels, spec.encoding, spec.height, spec.width, spec.rotation)
         apart(lambda: self.segment([frame] * spec.batch, spec.confidence))
         _LOG.info("warmed up for %s in %.1f s", spec.title(), time.monotonic() - started)
 
