@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from regseg_core import Segmenter
+from regseg_core.backends.spec import GraphSpec
 from regseg_core.device import release_memory
 from regseg_core.errors import ArgumentError
 from regseg_ros import parameters
@@ -38,14 +39,16 @@ class Network:
     Raises what Segmenter raises, and ArgumentError for settings that do not fit it.
     """
 
-    def __init__(self, node: LifecycleNode, prefixes: list[str], undo: ExitStack) -> None:
+    def __init__(self, node: LifecycleNode, cameras: list[str], undo: ExitStack) -> None:
         self._node = node
         self.settings = parameters.read(node, SegmenterSettings)
         self.segment = _load(self.settings)
         undo.callback(self._forget)
+        self._cameras = len(cameras)
+        self._expected = self._expects()
         self._classes = ClassParameters(node, self.segment.labels)
         undo.callback(lambda: self._classes.hide())
-        self._label_infos = self._create_label_infos(prefixes, undo)
+        self._label_infos = self._create_label_infos(cameras, undo)
         self._loading = threading.Lock()
         # A group of its own: others' callbacks would wait until the weights are loaded.
         service = node.create_service(
@@ -64,10 +67,8 @@ class Network:
 
     def warm_up(self) -> None:
         """Begins to get ready for the frames that are expected, where these are known."""
-        compiled, frames = self.segment.engine_spec, self.settings.warm_up_frames
-        expected = compiled if frames is None else self.segment.spec(*frames, self.confidence)
-        if expected is not None:
-            self.segment.warm_up(expected)
+        if self._expected is not None:
+            self.segment.warm_up(self._expected)
 
     def announce(self) -> None:
         """Sends the names of the classes."""
@@ -118,11 +119,12 @@ class Network:
     def _take_over(self, new: Segmenter, wanted: SegmenterSettings) -> None:
         old, self.segment, self.settings = self.segment, new, wanted
         old.close()
+        self._expected = self._expects()
         self._classes.hide()
         self._classes = ClassParameters(self._node, new.labels)
         self.announce()
 
-    def _create_label_infos(self, prefixes: list[str], undo: ExitStack) -> list[Any]:
+    def _create_label_infos(self, cameras: list[str], undo: ExitStack) -> list[Any]:
         """One beside each camera's outputs, where consumers look for it."""
         try:
             from vision_msgs.msg import LabelInfo
@@ -134,11 +136,23 @@ class Network:
             )
             return []
         made = []
-        for prefix in sorted({"", *prefixes}):
-            topic = f"~/{prefix}label_info"
+        for camera in sorted({"", *cameras}):
+            topic = f"~/{camera}/label_info" if camera else "~/label_info"
             made.append(self._node.create_publisher(LabelInfo, topic, LATCHED_QOS))
             undo.callback(self._node.destroy_publisher, made[-1])
         return made
+
+    def _expects(self) -> GraphSpec | None:
+        """The frames to be ready for. Raises ValueError for another text than frames."""
+        compiled, frames = self.segment.engine_spec, self.settings.warm_up_frames
+        most = min(self._cameras, self.settings.batch_max)
+        if compiled is not None and compiled.batch > most:
+            self._node.get_logger().warning(
+                f"the engine file is for {compiled.batch} frames at once and is not used: at most"
+                f" {most} come at once (cameras, batch_max); compile it with --batch {most}"
+            )
+            compiled = None
+        return compiled if frames is None else self.segment.spec(*frames, self.confidence)
 
     def _forget(self) -> None:
         self.segment.close()

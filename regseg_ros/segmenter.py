@@ -57,8 +57,7 @@ class SegmenterNode(UndoingNode):
         names = settings.camera_names
         parameters.declare_cameras(self, names)
         undo.enter_context(ToNode(self.get_logger()))
-        prefixes = [f"{name}/" if name else "" for name in names]
-        self._network: Network | None = Network(self, prefixes, undo)
+        self._network: Network | None = Network(self, names, undo)
         undo.callback(self._forget)
         confidence = self._network.confidence
         if settings.confidence and not confidence:

@@ -79,34 +79,8 @@ class CameraSettings:
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """From when on a camera's status is more than OK."""
-
-    no_mask_after: float = parameter(
-        3.0,
-        "Seconds in which frames are wanted and no mask goes, after which the log says why, and the"
-        " status is ERROR. 0: never.",
-        limits=(0.0, 3600.0),
-    )
-    stale_after: float = parameter(
-        5.0, "Seconds without a frame, after which the status is STALE.", limits=(0.1, 3600.0)
-    )
-    warn_rate: float = parameter(
-        0.0, "Masks a second, below which the status is WARN. 0: no limit.", limits=(0.0, 1000.0)
-    )
-    warn_latency_ms: float = parameter(
-        500.0, "p95 of the latency, above which the status is WARN. 0: no limit.", limits=(0.0, 1e6)
-    )
-    warn_dropped: float = parameter(
-        0.5,
-        "Share of frames dropped, above which the status is WARN. 1: no limit.",
-        limits=(0.0, 1.0),
-    )
-
-
-@dataclass(frozen=True)
-class SegmenterSettings(Thresholds, CameraSettings):
-    """Of the node `regseg`."""
+class InputSettings(CameraSettings):
+    """Of all cameras together."""
 
     cameras: Sequence[str] = parameter(
         ("",),
@@ -135,6 +109,29 @@ class SegmenterSettings(Thresholds, CameraSettings):
         "Compressed images of more pixels are refused before they are decoded.",
         limits=(0.01, 4096.0),
     )
+
+    @property
+    def camera_names(self) -> list[str]:
+        """One empty name where there is one camera without a name.
+
+        Raises ValueError for a name that is no name in ROS, and for one that is there twice.
+        """
+        names = [name for name in self.cameras if name]
+        for name in names:
+            if not _CAMERA.fullmatch(name):
+                raise ValueError(
+                    f"cameras: {name!r} is no name for a topic; take letters, digits and _, such as"
+                    " front"
+                )
+            if names.count(name) > 1:
+                raise ValueError(f"cameras: {name!r} is there twice")
+        return names or [""]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Of what segments."""
+
     weights: str = parameter(
         "regseg48-camvid",
         "Shipped weights by name, or the path of a weights file.",
@@ -173,42 +170,6 @@ class SegmenterSettings(Thresholds, CameraSettings):
     network_width: int = parameter(
         0, "Columns the network sees; 0: the camera's.", limits=(0, 8192)
     )
-    classes_of_interest: Sequence[str] = parameter(
-        ("",),
-        "Names of the classes to publish; the others become 255 in ~/label, black in ~/mask."
-        " Empty: all.",
-        read=LIVE,
-    )
-    min_confidence: float = parameter(
-        0.0,
-        "Pixels of which the network is less sure become 255 in ~/label, black in ~/mask.",
-        limits=(0.0, 1.0),
-        read=LIVE,
-    )
-    overlay_alpha: float = parameter(
-        0.5,
-        "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
-        limits=(0.0, 1.0),
-        read=LIVE,
-    )
-    autostart: bool = parameter(True, "Configure and activate without a lifecycle manager.")
-
-    @property
-    def camera_names(self) -> list[str]:
-        """One empty name where there is one camera without a name.
-
-        Raises ValueError for a name that is no name in ROS, and for one that is there twice.
-        """
-        names = [name for name in self.cameras if name]
-        for name in names:
-            if not _CAMERA.fullmatch(name):
-                raise ValueError(
-                    f"cameras: {name!r} is no name for a topic; take letters, digits and _, such as"
-                    " front"
-                )
-            if names.count(name) > 1:
-                raise ValueError(f"cameras: {name!r} is there twice")
-        return names or [""]
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -227,6 +188,63 @@ class SegmenterSettings(Thresholds, CameraSettings):
                 f"warm_up {self.warm_up!r} is not HEIGHTxWIDTH ENCODING, such as '720x1280 bgr8'"
             )
         return int(found[1]), int(found[2]), found[3]
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Of what is published."""
+
+    classes_of_interest: Sequence[str] = parameter(
+        ("",),
+        "Names of the classes to publish; the others become 255 in ~/label, black in ~/mask."
+        " Empty: all.",
+        read=LIVE,
+    )
+    min_confidence: float = parameter(
+        0.0,
+        "Pixels of which the network is less sure become 255 in ~/label, black in ~/mask.",
+        limits=(0.0, 1.0),
+        read=LIVE,
+    )
+    overlay_alpha: float = parameter(
+        0.5,
+        "Weight of the mask in ~/overlay: 0 shows the camera image alone, 1 the mask alone.",
+        limits=(0.0, 1.0),
+        read=LIVE,
+    )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From when on a camera's status is more than OK."""
+
+    no_mask_after: float = parameter(
+        3.0,
+        "Seconds in which frames are wanted and no mask goes, after which the log says why, and the"
+        " status is ERROR. 0: never.",
+        limits=(0.0, 3600.0),
+    )
+    stale_after: float = parameter(
+        5.0, "Seconds without a frame, after which the status is STALE.", limits=(0.1, 3600.0)
+    )
+    warn_rate: float = parameter(
+        0.0, "Masks a second, below which the status is WARN. 0: no limit.", limits=(0.0, 1000.0)
+    )
+    warn_latency_ms: float = parameter(
+        500.0, "p95 of the latency, above which the status is WARN. 0: no limit.", limits=(0.0, 1e6)
+    )
+    warn_dropped: float = parameter(
+        0.5,
+        "Share of frames dropped, above which the status is WARN. 1: no limit.",
+        limits=(0.0, 1.0),
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(Thresholds, OutputSettings, NetworkSettings, InputSettings):
+    """Of the node `regseg`."""
+
+    autostart: bool = parameter(True, "Configure and activate without a lifecycle manager.")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ def readme() -> str:
 def test_the_yaml_has_every_parameter_with_its_default() -> None:
     text = (ROOT / "config" / "segment.yaml").read_text()
     given = yaml.safe_load(text)["/**"]["ros__parameters"]
-    fields = {name: default for name, (default, _) in described(SegmenterSettings).items()}
+    fields = {
+        name: list(default) if isinstance(default, tuple) else default
+        for name, (default, _) in described(SegmenterSettings).items()
+    }
     assert list(given.items()) == list(fields.items())
 
 
@@ -41,8 +44,8 @@ def test_the_readme_has_every_parameter_with_its_default(readme: str) -> None:
     read_only = {name for name, default in table.items() if default == "read-only"}
     assert read_only == {"class_names`, `class_ids`, `class_colors"}
     shown = {
-        name: {"": "empty", True: "true", False: "false"}.get(default, str(default))
-        if isinstance(default, str | bool)
+        name: {"": "empty", ("",): "empty", True: "true", False: "false"}.get(default, str(default))
+        if isinstance(default, str | bool | tuple)
         else str(default)
         for name, (default, _) in described(SegmenterSettings).items()
     }
