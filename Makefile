@@ -2,6 +2,7 @@
 # make check                       formatting, lint, types and the fast tests: under a minute
 # make test                        that, and the tests that start processes, compile and train
 # make test-slow                   the tests that take minutes each
+# make soak                        two cameras and faults for 20 minutes; writes soak/soak.png
 # make test-tensorrt               Torch-TensorRT takes the graph whole (6 GB of packages, no GPU)
 # make bench-gpu                   parity and speed of every backend on this machine's GPU
 # make format                      puts the code into our format
@@ -12,7 +13,7 @@ PYTHON := .venv/bin/python
 # Processes of one thread each, for two cores; where nodes and compilers are waited for, one more.
 PYTEST := $(PYTHON) -m pytest --dist loadgroup --numprocesses
 
-.PHONY: demo check test test-slow test-tensorrt bench-gpu format clean
+.PHONY: demo check test test-slow soak test-tensorrt bench-gpu format clean
 
 demo: .venv/complete
 	$(PYTHON) -m regseg_ros.demo "$(SOURCE)"
@@ -28,6 +29,9 @@ test: check
 
 test-slow: .venv/complete
 	$(PYTEST) 3 -m slow
+
+soak: .venv/complete
+	PYTHONPATH=.:test/support $(PYTHON) scripts/soak.py
 
 test-tensorrt: .venv-tensorrt/complete
 	.venv-tensorrt/bin/python -m pytest test/tensorrt
@@ -47,4 +51,4 @@ format: .venv/complete
 	scripts/make_tensorrt_venv.sh
 
 clean:
-	rm -rf .venv .venv-tensorrt build install log demo
+	rm -rf .venv .venv-tensorrt build install log demo soak

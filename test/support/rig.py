@@ -96,6 +96,8 @@ class Rig:
         self.camera = self.publisher(TOPIC)
         self.stamp = 0
         self._heard: list[Any] = []
+        #: What was heard, a list a topic.
+        self.heard: list[list[Any]] = []
         self._clients: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -143,12 +145,14 @@ class Rig:
         messages: list[Any] = []
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
         self._heard.append(self.node.create_subscription(kind, topic, messages.append, qos))
+        self.heard.append(messages)
         return messages
 
     def forget(self) -> None:
         """Ends all listening."""
         while self._heard:
             self.node.destroy_subscription(self._heard.pop())
+        self.heard.clear()
 
     def publisher(self, topic: str, kind: Any = Image) -> Any:
         """A camera's publisher, made when it is first asked for."""
