@@ -33,6 +33,7 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
         "launch/demo.launch.py",
         "config/segment.yaml",
         "config/four_cameras.yaml",
+        "config/security/regseg.policy.xml",
         "config/regseg.rviz",
         "config/fastdds.xml",
     ):
