@@ -33,6 +33,7 @@ setup(
         (f"share/{NAME}", ["package.xml", "LICENSE", "NOTICE"]),
         (f"share/{NAME}/launch", files("launch/*.launch.py")),
         (f"share/{NAME}/config", files("config/*.*")),
+        (f"share/{NAME}/config/security", files("config/security/*.xml")),
         (f"share/{NAME}/config/train", files("config/train/*.yaml")),
     ],
     install_requires=[

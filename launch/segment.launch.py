@@ -1,30 +1,55 @@
-"""Starts the node on a camera topic, active, with shared memory sized for images; RViz if asked."""
+"""Starts the node on its cameras, active, with shared memory sized for images; RViz if asked."""
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch.logging import get_logger, launch_config
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, TextSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from regseg_ros.launching import (
+    LaunchError,
+    cameras_in,
+    full_name,
+    misspelt,
+    names,
+    parameters_for,
+    rviz_config,
+    sections,
+)
 from regseg_ros.settings import SegmenterSettings, described
 
 SHARE = Path(get_package_share_directory("regseg_ros"))
+YES_OR_NO = ["true", "false"]
 
-#: The other launch arguments: default and description.
+#: The other launch arguments: default, description, and what they may be.
 ARGUMENTS = {
-    "params_file": (str(SHARE / "config" / "segment.yaml"), "YAML file of the node's parameters."),
-    "namespace": ("", "Namespace of the node; its topics are <namespace>/regseg/mask and so on."),
-    "rviz": ("false", "Whether RViz opens, showing mask and overlay."),
-    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "params_file": (
+        str(SHARE / "config" / "segment.yaml"),
+        "YAML file of the node's parameters. A section `regseg:` is for a node without a namespace;"
+        " `/**:` is for any.",
+        None,
+    ),
+    "name": ("regseg", "Name of the node; its topics are /regseg/mask and so on.", None),
+    "namespace": (
+        "",
+        "Namespace of the node; its topics are /NAMESPACE/regseg/mask and so on. Camera topics that"
+        " begin with a slash, as the default ones do, stay what they are; image_topic:=image_raw is"
+        " /NAMESPACE/image_raw.",
+        None,
+    ),
+    "use_sim_time": ("", "Take the time from /clock. Not given: as in params_file.", None),
+    "respawn": ("false", "Start the node again, after 2 s, when it dies.", YES_OR_NO),
+    "rviz": ("false", "Open RViz with each camera's mask.", YES_OR_NO),
+    "log_level": ("info", "How much the node says.", ["debug", "info", "warn", "error", "fatal"]),
     "fastdds_profile": (
         str(SHARE / "config" / "fastdds.xml"),
         "Fast DDS profile with shared memory sized for images; the camera driver needs it too."
         " One that the environment already names is kept.",
+        None,
     ),
 }
 #: The variable was renamed with Fast DDS 3 (Kilted).
@@ -32,36 +57,64 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 
 def start_nodes(context: LaunchContext) -> list[Node]:
+    def given(name: str) -> str:
+        return LaunchConfiguration(name, default="").perform(context)
+
     # One that is not given stays as it is in the params_file.
-    overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=type(default))
+    parameters = {
+        name: parameter(context, name, given(name), default)
         for name, (default, _) in described(SegmenterSettings).items()
-        if LaunchConfiguration(name).perform(context)
+        if given(name)
     }
-    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
-    node = Node(
-        package="regseg_ros",
-        executable="segmenter",
-        name="regseg",
-        namespace=namespace,
-        parameters=[LaunchConfiguration("params_file"), overrides],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-        output="screen",
-        emulate_tty=True,
-    )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", os.fspath(SHARE / "config" / "regseg.rviz")],
-        # The configuration names the topics of a node without a namespace.
-        remappings=[
-            (f"/regseg/{topic}", f"/{namespace}/regseg/{topic}") for topic in ("mask", "overlay")
-        ]
-        if namespace
-        else [],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return [node, rviz]
+    if given("use_sim_time"):
+        parameters["use_sim_time"] = parameter(
+            context, "use_sim_time", given("use_sim_time"), False
+        )
+    log = get_logger("segment.launch.py")
+    known = [*described(SegmenterSettings), *ARGUMENTS]
+    for wrong, right in misspelt([a.partition(":=")[0] for a in context.argv], known).items():
+        log.warning(f"{wrong}:= is no launch argument and does nothing: did you mean {right}:=")
+    node = full_name(given("namespace"), given("name"))
+    file = Path(given("params_file"))
+    set_by_file = parameters_for(node, file)
+    if set_by_file is None:
+        log.warning(
+            f"params_file {file} sets nothing for {node}: it is for {', '.join(sections(file))}."
+            " A section `/**:` is for any node"
+        )
+    started = [
+        Node(
+            package="regseg_ros",
+            executable="segmenter",
+            name=given("name"),
+            namespace=given("namespace"),
+            parameters=[str(file), parameters],
+            arguments=["--ros-args", "--log-level", given("log_level")],
+            output="screen",
+            emulate_tty=True,
+            respawn=given("respawn") == "true",
+            respawn_delay=2.0,
+        )
+    ]
+    if given("rviz") == "true":
+        cameras = names(given("cameras")) or cameras_in(set_by_file or {})
+        config = Path(launch_config.log_dir, "regseg.rviz")
+        template = (SHARE / "config" / "regseg.rviz").read_text()
+        config.write_text(rviz_config(template, node, cameras))
+        started.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(config)]))
+    return started
+
+
+def parameter(context: LaunchContext, name: str, text: str, default: object) -> ParameterValue:
+    """A launch argument as a parameter of the default's type. Raises LaunchError."""
+    if isinstance(default, (list, tuple)):
+        return ParameterValue(names(text), value_type=list[str])
+    value = ParameterValue(TextSubstitution(text=text), value_type=type(default))
+    try:
+        value.evaluate(context)
+    except (TypeError, ValueError):
+        raise LaunchError(f"{name}:={text}: give a {type(default).__name__}") from None
+    return value
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -72,8 +125,8 @@ def generate_launch_description() -> LaunchDescription:
         for name, (_, entry) in described(SegmenterSettings).items()
     ]
     declared += [
-        DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (default, text) in ARGUMENTS.items()
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+        for name, (default, text, choices) in ARGUMENTS.items()
     ]
     profiles = [
         SetEnvironmentVariable(

@@ -11,6 +11,7 @@ from typing import TypeVar
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -57,9 +58,11 @@ def run(
         pass
     except (FileError, ParameterException) as error:
         sys.exit(f"error: {error}")
-    except Exception:
+    except Exception as error:
         # A signal takes the context away in the middle of any call.
         if rclpy.ok():
+            if node is None and isinstance(error, rclpy_implementation.RCLError):
+                sys.exit(f"error: {_explained(error)}")  # No node can be made here.
             raise
     finally:
         if node is not None:
@@ -73,8 +76,9 @@ def run(
 
 
 def _explained(error: RuntimeError) -> str:
-    """What rclpy says of arguments that it does not take, without its line numbers."""
-    reason = re.sub(r", at \S+:\d+", "", str(error)).removeprefix("failed to initialize rcl: ")
+    """What ROS' C libraries say in one line, without the lines of their code."""
+    reason = " ".join(re.sub(r", at \S+:\d+", "", str(error)).split())
+    reason = reason.removeprefix("failed to initialize rcl: ")
     if reason.startswith("["):
         reason = f"unknown ROS arguments {reason}"
     elif not reason.startswith("Couldn't parse"):

@@ -1,7 +1,9 @@
-"""`segment.launch.py`, launched for real where launch_ros is installed."""
+"""The launch files, launched for real where launch_ros is installed."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it has no wheel")
 
 from installed import Installed
-from rig import Rig, image
+from rig import PATIENCE, Rig, image
 
 from regseg_core.data.synthetic import SyntheticStreet
 
@@ -23,7 +25,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 source = PythonLaunchDescriptionSource(sys.argv[1])
 arguments = [argument.split(":=") for argument in sys.argv[2:]]
-service = LaunchService()
+service = LaunchService(argv=sys.argv[2:])
 service.include_launch_description(
     LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
 )
@@ -31,42 +33,89 @@ sys.exit(service.run())
 """
 
 
-@pytest.mark.integration
-@pytest.mark.xdist_group("installed")
-def test_the_launch_file_brings_the_node_to_active(
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("installed")]
+
+
+def launch(rig: Rig, installed: Installed, file: str, *arguments: str) -> None:
+    """Starts a launch file as in a terminal where some ROS and the package are sourced."""
+    ros = {**rig.environment, "AMENT_PREFIX_PATH": "/opt/ros/some"}
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        del ros[name]
+    rig.environment = installed.environment(ros)
+    path = str(installed.share / "launch" / file)
+    program = [sys.executable, "-c", PROGRAM, path, *arguments]
+    rig.start(program=program, folder=installed.prefix, ros_arguments=False)
+
+
+def nodes(rig: Rig) -> list[int]:
+    """Process ids of what the launch file has started."""
+    assert rig.process is not None
+    lists = Path(f"/proc/{rig.process.pid}/task").glob("*/children")
+    return [int(number) for path in lists for number in path.read_text().split()]
+
+
+def test_the_launch_file_brings_the_node_to_active_again_and_again(
     installed: Installed, fresh: Rig, tmp_path: Path
 ) -> None:
-    fresh.environment = {**installed.environment(), **fresh.environment}
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        del fresh.environment[name]
-    fresh.environment["PYTHONPATH"] = installed.environment()["PYTHONPATH"]
     # The file's value holds where the launch argument is left empty.
     parameters = tmp_path / "mine.yaml"
     parameters.write_text("/**: {ros__parameters: {overlay_alpha: 1.0, image_topic: /other}}")
-    fresh.start(
-        program=[
-            sys.executable,
-            "-c",
-            PROGRAM,
-            str(installed.share / "launch" / "segment.launch.py"),
-            "image_topic:=/camera/image_raw",
-            "namespace:=front",
-            "log_level:=debug",
-            f"params_file:={parameters}",
-        ],
-        folder=tmp_path,
-        ros_arguments=False,
+    launch(
+        fresh,
+        installed,
+        "segment.launch.py",
+        "image_topic:=/camera/image_raw",
+        "namespace:=robot1",
+        "name:=eyes",
+        "respawn:=true",
+        "log_level:=debug",
+        f"params_file:={parameters}",
     )
-    fresh.until_said("active:")
-    masks, overlays = fresh.listen("/front/regseg/mask"), fresh.listen("/front/regseg/overlay")
-    fresh.until_connected()
-    fresh.send(image(SyntheticStreet().frame(0.0)[0], "rgb8"))
-    fresh.until(lambda: masks and overlays)
-    assert masks[0].data == overlays[0].data, "overlay_alpha 1.0 shows the mask alone"
-    assert fresh.process is not None
-    children = Path(f"/proc/{fresh.process.pid}/task/{fresh.process.pid}/children").read_text()
-    node = children.split()[0]
-    variables = Path(f"/proc/{node}/environ").read_bytes().decode().split("\0")
-    profile = installed.share / "config" / "fastdds.xml"
-    assert f"FASTRTPS_DEFAULT_PROFILES_FILE={profile}" in variables
+    masks, overlays = fresh.listen("/robot1/eyes/mask"), fresh.listen("/robot1/eyes/overlay")
+    frame = image(SyntheticStreet().frame(0.0)[0], "rgb8")
+    for turn in (1, 2):
+        fresh.until_said("active:", times=turn)
+        fresh.until_connected()
+        fresh.send_until(frame, lambda: masks and overlays)
+        assert masks[0].data == overlays[0].data, "overlay_alpha 1.0 shows the mask alone"
+        if turn == 1:
+            (node,) = nodes(fresh)
+            variables = Path(f"/proc/{node}/environ").read_bytes().decode().split("\0")
+            profile = installed.share / "config" / "fastdds.xml"
+            assert f"FASTRTPS_DEFAULT_PROFILES_FILE={profile}" in variables
+            os.kill(node, signal.SIGKILL)
+            fresh.until_said("process has died")
+            masks.clear()
+            overlays.clear()
     assert fresh.stop() == 0
+
+
+def test_the_demo_has_its_own_camera(installed: Installed, fresh: Rig, tmp_path: Path) -> None:
+    keyed = tmp_path / "keyed.yaml"
+    keyed.write_text("regseg: {ros__parameters: {overlay_alpha: 1.0}}")
+    arguments = ["namespace:=robot1", "rviz:=false", "overlay_alpha:=1", "confidence:=false"]
+    arguments += ["imag_topic:=/lens", f"params_file:={keyed}"]
+    launch(fresh, installed, "demo.launch.py", *arguments)
+    fresh.until_said("sets nothing for /robot1/regseg: it is for /regseg. A section `/**:`")
+    fresh.until_said(
+        "imag_topic:= is no launch argument and does nothing: did you mean image_topic"
+    )
+    masks = fresh.listen("/robot1/regseg/mask")
+    fresh.until(lambda: len(masks) >= 3)
+    assert fresh.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("overlay_alpha:=high", "overlay_alpha:=high: give a float"),
+        ("rviz:=maybe", "Valid options are: ['true', 'false']"),
+        ("params_file:=/none.yaml", "params_file /none.yaml: "),
+    ],
+)
+def test_wrong_arguments_are_named(
+    argument: str, reason: str, installed: Installed, fresh: Rig
+) -> None:
+    launch(fresh, installed, "segment.launch.py", argument)
+    assert fresh.process is not None and fresh.process.wait(PATIENCE) == 1
+    assert reason in fresh.said() and "Traceback" not in fresh.said()

@@ -30,7 +30,10 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
         "LICENSE",
         "NOTICE",
         "launch/segment.launch.py",
+        "launch/demo.launch.py",
         "config/segment.yaml",
+        "config/four_cameras.yaml",
+        "config/security/regseg.policy.xml",
         "config/regseg.rviz",
         "config/fastdds.xml",
     ):
@@ -46,8 +49,7 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
 def test_installed_executables_work_together(
     installed: Installed, fresh: Rig, tmp_path: Path
 ) -> None:
-    fresh.environment = {**installed.environment(), **fresh.environment}
-    fresh.environment["PYTHONPATH"] = installed.environment()["PYTHONPATH"]
+    fresh.environment = installed.environment(fresh.environment)
     segmenter, source = (installed.executables / n for n in ("segmenter", "video_source"))
     config = installed.share / "config" / "segment.yaml"
     fresh.start("--params-file", str(config), program=[str(segmenter)], folder=tmp_path)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "build", "install", "log", "demo", "runs
 
 @dataclass(frozen=True)
 class Installed:
-    """Where colcon put the package, and the environment that its setup files would give."""
+    """Where colcon put the package, and the environment that its setup files give."""
 
     prefix: Path
 
@@ -28,14 +29,16 @@ class Installed:
     def executables(self) -> Path:
         return self.prefix / "lib" / "regseg_ros"
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """`base`, such as that of a sourced ROS, as the setup files would change it."""
         (packages,) = self.prefix.glob("lib/python*/site-packages")
+        before = {"AMENT_PREFIX_PATH": self.prefix, "PYTHONPATH": packages}
         return {
-            **os.environ,
-            "AMENT_PREFIX_PATH": os.pathsep.join(
-                [str(self.prefix), os.environ.get("AMENT_PREFIX_PATH", "")]
-            ).rstrip(os.pathsep),
-            "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
+            **base,
+            **{
+                name: os.pathsep.join(filter(None, [str(path), base.get(name, "")]))
+                for name, path in before.items()
+            },
         }
 
 

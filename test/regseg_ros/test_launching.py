@@ -1,0 +1,115 @@
+"""What the launch files work out before the node runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from places import ROOT
+
+from regseg_ros.launching import (
+    LaunchError,
+    cameras_in,
+    full_name,
+    image_topics,
+    misspelt,
+    names,
+    parameters_for,
+    rviz_config,
+    sections,
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["[front, rear]", "['front','rear']", "front rear", "front,rear", ' "front" , rear']
+)
+def test_names_may_be_written_in_several_ways(text: str) -> None:
+    assert names(text) == ["front", "rear"]
+    assert names("[]") == names("") == []
+
+
+def test_the_full_name_is_the_graphs() -> None:
+    assert full_name("", "regseg") == full_name("/", "regseg") == "/regseg"
+    assert full_name("/robot1/eyes/", "regseg") == full_name("robot1/eyes", "regseg")
+    assert full_name("robot1", "regseg") == "/robot1/regseg"
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        # What rclpy does with such a section for /robot1/regseg.
+        ("/**", True),
+        ("/robot1/regseg", True),
+        ("robot1/regseg", True),
+        ("/*/regseg", True),
+        ("/**/regseg", True),
+        ("/robot1/*", True),
+        ("/robot1/**", True),
+        ("/*/*", True),
+        ("**", True),
+        ("regseg", False),
+        ("/regseg", False),
+        ("/*", False),
+        ("/robot2/regseg", False),
+    ],
+)
+def test_sections_are_found_as_rclpy_finds_them(key: str, found: bool, tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text(yaml.safe_dump({key: {"ros__parameters": {"front": {"rotate": 180}, "a": 1}}}))
+    parameters = parameters_for("/robot1/regseg", path)
+    assert parameters == ({"front.rotate": 180, "a": 1} if found else None)
+    assert sections(path) == ["/" + key.strip("/")]
+
+
+def test_nested_names_and_several_sections(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text(
+        "/**: {ros__parameters: {a: 1, b: 1}}\n"
+        "robot1: {regseg: {ros__parameters: {b: 2}}, other: {ros__parameters: {c: 3}}}\n"
+    )
+    assert parameters_for("/robot1/regseg", path) == {"a": 1, "b": 2}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("/**: [")
+    for path in (broken, tmp_path / "none.yaml"):
+        with pytest.raises(LaunchError, match=path.name):
+            parameters_for("/regseg", path)
+
+
+def test_the_files_that_come_with_it_are_for_every_node() -> None:
+    four = parameters_for("/robot1/eyes", ROOT / "config" / "four_cameras.yaml")
+    assert four is not None and parameters_for("/a", ROOT / "config" / "segment.yaml")
+    cameras = cameras_in(four)
+    assert cameras == ["front", "rear", "left", "right"]
+    assert image_topics(cameras, four) == [f"/{name}/image_raw" for name in cameras]
+    own = {name.partition(".")[0] for name in four if "." in name}
+    assert own == set(cameras), "every camera shows how to give it values of its own"
+
+
+def test_topics_of_cameras() -> None:
+    assert image_topics([], {}) == ["/camera/image_raw"]
+    assert image_topics([], {"image_topic": "/lens"}) == ["/lens"]
+    given = {"image_topic": "/lens", "front.image_topic": "/bumper"}
+    assert image_topics(["front", "rear"], given) == ["/bumper", "/rear/image_raw"]
+    assert cameras_in({"cameras": [""]}) == cameras_in({}) == []
+
+
+def test_rviz_shows_the_mask_of_each_camera() -> None:
+    template = (ROOT / "config" / "regseg.rviz").read_text()
+
+    def topics(node: str, cameras: list[str]) -> list[str]:
+        displays = yaml.safe_load(rviz_config(template, node, cameras))["Visualization Manager"]
+        return [display["Topic"]["Value"] for display in displays["Displays"]]
+
+    assert topics("/regseg", []) == ["/regseg/mask", "/regseg/overlay"]
+    assert topics("/robot1/eyes", []) == ["/robot1/eyes/mask", "/robot1/eyes/overlay"]
+    assert topics("/regseg", ["front", "rear"]) == ["/regseg/front/mask", "/regseg/rear/mask"]
+    assert yaml.safe_load(rviz_config(template, "/regseg", [])) == yaml.safe_load(template)
+
+
+def test_a_name_that_is_nearly_right_is_noticed() -> None:
+    known = ["image_topic", "cameras", "rviz"]
+    assert misspelt(["imag_topic", "cameras", "speed"], known) == {"imag_topic": "image_topic"}
