@@ -19,9 +19,12 @@ from regseg_ros.doctor.verdict import Verdict, fail, ok, show
 from regseg_ros.graph import image_topics
 from regseg_ros.why import unheard
 
-#: Seconds for discovery: a node sees nobody at first, and nodes speak on /diagnostics once in one.
-_LOOKING = 1.5
-_LISTENING = 4.0
+#: Seconds to look round at least: nodes speak on /diagnostics once in one.
+_LOOK_ROUND = 1.2
+#: Seconds until whoever is not seen is not there: who has missed our first words hears the next
+#: after three.
+_DISCOVERY = 4.0
+_LISTENING = 3.0
 #: Topics that are listened to where none is given.
 _TOPICS = 6
 
@@ -31,13 +34,9 @@ def examine(node: Node, topic: str | None, seconds: float) -> list[Verdict]:
     with ThreadPoolExecutor(1) as pool:
         here = pool.submit(machine.verdicts)
         nodes = Nodes(node)
-        _spin(node, _LOOKING, nodes.ask)
-        clock = _clock(node)
-        images = {
-            name: kind
-            for name, kind in image_topics(node).items()
-            if not any(name.startswith(f"{other}/") for other in nodes.names)
-        }
+        _spin(node, _LOOK_ROUND, nodes.ask)
+        _spin(node, _DISCOVERY - _LOOK_ROUND, lambda: bool(_cameras(node, nodes, topic)))
+        clock, images = _clock(node), _cameras(node, nodes)
         chosen = [topic] if topic else (nodes.topics or list(images)[:_TOPICS])
         listeners = [topics.Listener(node, name) for name in chosen]
         _spin(node, seconds, nodes.ask)
@@ -49,6 +48,15 @@ def examine(node: Node, topic: str | None, seconds: float) -> list[Verdict]:
     return found
 
 
+def _cameras(node: Node, nodes: Nodes, topic: str | None = None) -> dict[str, str]:
+    """Image topics, or that one, without the masks of the segmenting nodes."""
+    return {
+        name: kind
+        for name, kind in image_topics(node).items()
+        if topic in (None, name) and not any(name.startswith(f"{other}/") for other in nodes.names)
+    }
+
+
 def _clock(node: Node) -> list[Verdict]:
     """Goes by the simulator's clock where there is one."""
     if not node.count_publishers("/clock"):
@@ -57,11 +65,10 @@ def _clock(node: Node) -> list[Verdict]:
     return [ok("clock", "/clock is published: stamps are held against it; set use_sim_time")]
 
 
-def _spin(node: Node, seconds: float, meanwhile: Callable[[], None]) -> None:
+def _spin(node: Node, seconds: float, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and node.context.ok():
+    while (left := deadline - time.monotonic()) > 0 and node.context.ok() and not ready():
         rclpy.spin_once(node, timeout_sec=min(left, 0.1))
-        meanwhile()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -41,12 +41,13 @@ class Nodes:
         """What their cameras publish on."""
         return list(dict.fromkeys(status.hardware_id for status in self._status.values()))
 
-    def ask(self) -> None:
-        """Asks each for its state, once; the answers come while the node spins."""
+    def ask(self) -> bool:
+        """Asks each for its state, once; the answers come while the node spins. Never done."""
         for name in self.names - self._asked.keys():
             client = self._node.create_client(GetState, f"{name}/get_state")
             if client.service_is_ready():
                 self._asked[name] = client.call_async(GetState.Request())
+        return False
 
     def verdicts(self) -> list[Verdict]:
         """What there is to say of them."""

@@ -72,7 +72,7 @@ class TestCameras:
         assert code == 0, said
         assert "OK    frames     /good/image_raw: " in said and "32 x 24 rgb8" in said
         assert "OK    stamps     /good/image_raw: " in said
-        for subject in ("weights", "device", "backend", "cache", "transport"):
+        for subject in ("weights", "device", "backend", "cache"):
             assert f"  {subject}" in said
 
     def test_old_stamps_and_an_unknown_encoding(
@@ -89,7 +89,9 @@ class TestCameras:
         publisher = cameras.node.create_publisher(CompressedImage, "/packed/image_raw", 1)
         code, said = doctor("/packed/image_raw")
         assert code == 1
-        assert "FAIL  topic      /packed/image_raw: /audience publishes sensor_msgs/msg/Comp" in said
+        assert (
+            "FAIL  topic      /packed/image_raw: /audience publishes sensor_msgs/msg/Comp" in said
+        )
         assert "set image_transport to compressed" in said
         cameras.node.destroy_publisher(publisher)
 
