@@ -24,6 +24,7 @@ class Nodes:
         self._node = node
         #: The last status of each camera, by its name.
         self._status: dict[str, DiagnosticStatus] = {}
+        self._clients: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
@@ -43,10 +44,11 @@ class Nodes:
 
     def ask(self) -> bool:
         """Asks each for its state, once; the answers come while the node spins. Never done."""
-        for name in self.names - self._asked.keys():
-            client = self._node.create_client(GetState, f"{name}/get_state")
-            if client.service_is_ready():
-                self._asked[name] = client.call_async(GetState.Request())
+        for name in self.names:
+            if name not in self._clients:
+                self._clients[name] = self._node.create_client(GetState, f"{name}/get_state")
+            if name not in self._asked and self._clients[name].service_is_ready():
+                self._asked[name] = self._clients[name].call_async(GetState.Request())
         return False
 
     def verdicts(self) -> list[Verdict]:

@@ -9,22 +9,21 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_core.errors import FrameError
+from regseg_ros import compressed, frames
 from regseg_ros.doctor.verdict import Verdict, fail, ok, warn
-from regseg_ros.frames import to_frame
 from regseg_ros.graph import conflicts, offers
+from regseg_ros.input import BEST_EFFORT, SubscriptionEventCallbacks
+from regseg_ros.settings import SegmenterSettings
 from regseg_ros.why import COMPRESSED, IMAGE, unheard
 
 #: Seconds that a stamp may be ahead of this clock, and behind it.
 AHEAD, BEHIND = 0.1, 1.0
 
-_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 _TYPES = {IMAGE: Image, COMPRESSED: CompressedImage}
 
 
@@ -54,7 +53,7 @@ class Listener:
                 _TYPES[self.type],
                 topic,
                 self._on_frame,
-                _QOS,
+                BEST_EFFORT,
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self._on_lost),
             )
 
@@ -66,16 +65,20 @@ class Listener:
         stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
         if self.type == IMAGE:
             kind = f"{message.width} x {message.height} {message.encoding}"
-            if kind not in self.refusals:
-                self.refusals[kind] = _refusal(message)
         else:
-            kind = message.format
+            kind = str(message.format)
+        if kind not in self.refusals:
+            self.refusals[kind] = _refusal(message)
         self.frames.append(Heard(now, stamp, kind, len(message.data)))
 
 
-def _refusal(message: Image) -> str:
+def _refusal(message: Image | CompressedImage) -> str:
+    """Why the node would refuse it; empty: it would not."""
     try:
-        to_frame(message)
+        if isinstance(message, Image):
+            frames.to_frame(message)
+        else:
+            compressed.to_frame(message, int(SegmenterSettings.max_megapixels * 1e6))
     except FrameError as error:
         return str(error)
     return ""
