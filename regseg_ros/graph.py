@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from regseg_ros.why import COMPRESSED, IMAGE, Offer
 
@@ -25,7 +26,7 @@ def offers(node: Node, topic: str, asked: QoSProfile | None = None) -> list[Offe
     """The publishers on a topic, held against the QoS that is asked for."""
     return [
         Offer(
-            _joined(found.node_namespace, found.node_name),
+            _name(found),
             found.topic_type,
             "" if asked is None else _conflict(found.qos_profile, asked),
         )
@@ -33,10 +34,25 @@ def offers(node: Node, topic: str, asked: QoSProfile | None = None) -> list[Offe
     ]
 
 
+def conflicts(node: Node, topic: str) -> list[str]:
+    """Which of a topic's readers cannot hear which of its publishers, and why."""
+    readers = node.get_subscriptions_info_by_topic(topic)
+    return [
+        f"{_name(reader)} does not hear {offer.node} ({offer.conflict})"
+        for reader in readers
+        for offer in offers(node, topic, reader.qos_profile)
+        if offer.type == reader.topic_type and offer.conflict
+    ]
+
+
+def node_names(node: Node) -> list[str]:
+    """All nodes' names with their namespaces, each as often as it is there."""
+    return [_joined(where, name) for name, where in node.get_node_names_and_namespaces()]
+
+
 def namesakes(node: Node) -> int:
     """How many other nodes have this one's name and namespace."""
-    names = [_joined(where, name) for name, where in node.get_node_names_and_namespaces()]
-    return max(names.count(node.get_fully_qualified_name()) - 1, 0)
+    return max(node_names(node).count(node.get_fully_qualified_name()) - 1, 0)
 
 
 def _conflict(offered: QoSProfile, asked: QoSProfile) -> str:
@@ -44,6 +60,10 @@ def _conflict(offered: QoSProfile, asked: QoSProfile) -> str:
     if level != QoSCompatibility.ERROR:
         return ""
     return str(reason).replace("ERROR:", "").strip(" ;").lower()
+
+
+def _name(endpoint: TopicEndpointInfo) -> str:
+    return _joined(endpoint.node_namespace, endpoint.node_name)
 
 
 def _joined(namespace: str, name: str) -> str:

@@ -16,9 +16,9 @@ from regseg_ros.settings import CameraSettings
 from regseg_ros.why import COMPRESSED, IMAGE
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks as SubscriptionEventCallbacks
 except ImportError:  # its name in Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks as SubscriptionEventCallbacks
 
 #: A slow network skips frames, it never queues them.
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

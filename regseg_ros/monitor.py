@@ -31,7 +31,6 @@ class Monitor:
         self._node, self._statistics = node, statistics
         self._name = status_name(node.get_fully_qualified_name(), camera)
         self._limits, self._watch = limits, Watch(limits.no_mask_after)
-        self._making, self._making_since = "", 0.0
 
     def look(
         self,
@@ -47,8 +46,7 @@ class Monitor:
         with it; `remedy`: the command that mends it.
         """
         report, health = self._statistics.report(), segment.health
-        if (making := health.building or "") != self._making:
-            self._making, self._making_since = making, time.monotonic()
+        now, making = time.monotonic(), dict(health.compiling)
 
         def reason(seconds: float) -> str | None:
             return why(
@@ -59,8 +57,8 @@ class Monitor:
                     report=report,
                     offers=offers(self._node, source.topic, source.qos),
                     images=image_topics(self._node),
-                    compiling=making,
-                    compiling_for=time.monotonic() - self._making_since,
+                    compiling="; ".join(making),
+                    compiling_for=now - min(making.values(), default=now),
                     backend_failures=list(health.failures),
                     transport=transport,
                     remedy=remedy,

@@ -60,54 +60,56 @@ def why(now: Situation) -> str | None:
     """The first thing that stands between the camera and its mask; None where nothing does."""
     if now.frames > 0 and now.frames == now.report.lately(OVER_RATE):
         return None  # `max_rate` asks for it
-    questions = (_unpublished, _other_type, _conflict, _refused, _old, _not_ready, _failed, _lost)
-    answers = (question(now) for question in (*questions, _silent, _slow))
-    cause = next(filter(None, answers))
+    cause = unheard(now.topic, now.expected, now.offers, now.images)
+    questions = (_refused, _old, _not_ready, _failed, _lost, _silent, _slow)
+    cause = cause or next(filter(None, (question(now) for question in questions)))
     return f"no mask of {now.topic} for {now.seconds:.0f} s: {cause}"
 
 
-def _unpublished(now: Situation) -> str | None:
-    if now.offers:
-        return None
-    if (packed := now.topic + _SUFFIX) in now.images:
+def unheard(
+    topic: str, expected: str, offers: Sequence[Offer], images: Mapping[str, str]
+) -> str | None:
+    """Why no publisher's frames can come by that topic; None where one's can."""
+    if not offers:
+        return _unpublished(topic, images)
+    fitting = [offer for offer in offers if offer.type == expected]
+    if not fitting:
+        return _other_type(topic, expected, offers[0], images)
+    if all(offer.conflict for offer in fitting):
+        return (
+            f"the QoS of {fitting[0].node} does not fit ({fitting[0].conflict}): set qos to"
+            " best_effort or auto, or change the driver's"
+        )
+    return None
+
+
+def _unpublished(topic: str, images: Mapping[str, str]) -> str:
+    if (packed := topic + _SUFFIX) in images:
         return f"nobody publishes it, but {packed} is there: set image_transport to compressed"
-    if (raw := now.topic.removesuffix(_SUFFIX)) in now.images:
+    if (raw := topic.removesuffix(_SUFFIX)) in images:
         return f"nobody publishes it, but {raw} is there: set image_transport to raw"
-    if not now.images:
+    if not images:
         return (
             "nobody publishes it, nor any other image topic: start the camera driver; both sides"
             " need the same ROS_DOMAIN_ID"
         )
     return (
         "nobody publishes it. Set image_topic to one of the image topics that are there:"
-        f" {named(nearest(now.topic, now.images))}"
+        f" {named(nearest(topic, images))}"
     )
 
 
-def _other_type(now: Situation) -> str | None:
-    if any(offer.type == now.expected for offer in now.offers):
-        return None
-    offer = now.offers[0]
-    found = f"{offer.node} publishes {offer.type} on it, and {now.expected} is read"
-    if offer.type == COMPRESSED and now.topic.endswith(_SUFFIX):
-        raw = now.topic.removesuffix(_SUFFIX)
+def _other_type(topic: str, expected: str, offer: Offer, images: Mapping[str, str]) -> str:
+    found = f"{offer.node} publishes {offer.type} on it, and {expected} is read"
+    if offer.type == COMPRESSED and topic.endswith(_SUFFIX):
+        raw = topic.removesuffix(_SUFFIX)
         return f"{found}: set image_topic to {raw} and image_transport to compressed"
     if offer.type == COMPRESSED:
-        packed = now.topic + _SUFFIX
-        return f"{found}: set image_transport to compressed, and remap {packed} to {now.topic}"
+        packed = topic + _SUFFIX
+        return f"{found}: set image_transport to compressed, and remap {packed} to {topic}"
     if offer.type == IMAGE:
         return f"{found}: set image_transport to raw"
-    return f"{found}: set image_topic to a topic of images: {named(nearest(now.topic, now.images))}"
-
-
-def _conflict(now: Situation) -> str | None:
-    offers = [offer for offer in now.offers if offer.type == now.expected]
-    if not all(offer.conflict for offer in offers):
-        return None
-    return (
-        f"the QoS of {offers[0].node} does not fit ({offers[0].conflict}): set qos to best_effort"
-        " or auto, or change the driver's"
-    )
+    return f"{found}: set image_topic to a topic of images: {named(nearest(topic, images))}"
 
 
 def _refused(now: Situation) -> str | None:

@@ -21,7 +21,7 @@ FOREIGN = {
 def texts() -> str:
     """Every literal text of the two packages, and the scripts, one a line."""
     found = [path.read_text() for path in ROOT.glob("scripts/*.sh")]
-    for path in [*ROOT.glob("regseg_core/**/*.py"), *ROOT.glob("regseg_ros/*.py")]:
+    for path in [*ROOT.glob("regseg_core/**/*.py"), *ROOT.glob("regseg_ros/**/*.py")]:
         found += [
             node.value
             for node in ast.walk(ast.parse(path.read_text()))

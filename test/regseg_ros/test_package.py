@@ -24,6 +24,7 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
         "segmenter",
         "video_source",
         "recorder",
+        "doctor",
     }
     for file in (
         "package.xml",
@@ -100,7 +101,7 @@ def test_package_xml_declares_what_the_code_imports() -> None:
     declared = {element.text for element in root if element.tag.endswith("depend")}
     imported = {
         line.split()[1].split(".")[0]
-        for path in [*ROOT.glob("regseg_ros/*.py"), *ROOT.glob("launch/*.py")]
+        for path in [*ROOT.glob("regseg_ros/**/*.py"), *ROOT.glob("launch/*.py")]
         for line in path.read_text().splitlines()
         if line.lstrip().startswith(("from ", "import "))
     }
