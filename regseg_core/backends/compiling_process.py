@@ -1,8 +1,4 @@
-"""The process that compiles, run as a script: what must come before imports of seconds.
-
-It ends with its parent, whichever way that ends, and by nothing else: a Ctrl-C or a service manager
-that signals the whole group means the parent, which then ends this one.
-"""
+"""The process that compiles, run as a script: what must come before imports of seconds."""
 
 import ctypes
 import os
@@ -15,9 +11,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """Binds this process to its parent, of that process id."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    """Has this process end when its parent does, of that process id, whichever way that ends."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
