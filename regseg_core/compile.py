@@ -26,6 +26,7 @@ from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.verify import compare
 from regseg_core.files import check_writable, write_bytes
 from regseg_core.precision import PRECISIONS
+from regseg_core.rotation import ROTATIONS
 from regseg_core.weights import find_weights
 
 
@@ -47,6 +48,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--batch", type=int, default=1, help="frames at once")
     parser.add_argument("--encoding", default="bgr8", choices=ENCODINGS, help="of the frames")
+    parser.add_argument(
+        "--rotation",
+        type=int,
+        default=0,
+        choices=ROTATIONS,
+        help="degrees clockwise that make the frames upright",
+    )
     parser.add_argument("--confidence", action="store_true", help="also the label's probability")
     parser.add_argument(
         "--precision",
@@ -83,6 +91,7 @@ def _compile(options: argparse.Namespace) -> None:
         options.network_size,
         options.confidence,
         options.precision,
+        options.rotation,
     )
     card, path = find_weights(options.weights, options.model, options.labels)
     job = Job(card, path, spec, choose_device("auto"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from regseg_core.arrays import Image
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
+from regseg_core.rotation import ROTATIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,31 +15,37 @@ class Frame:
     """One image of `height` x `width` pixels in an encoding of `ENCODINGS`.
 
     `pixels`: uint8 of the encoding's shape, such as H x W x 3 for bgr8 and H x W for mono8; a view
-    will do, so rows may be padded. Raises FrameError for anything else.
+    will do, so rows may be padded. `rotation`: how many degrees clockwise make the image upright,
+    one of `ROTATIONS`. Raises FrameError for anything else. Where an encoding has several names,
+    `encoding` becomes the first.
     """
 
     pixels: Image
     encoding: str
     height: int
     width: int
+    rotation: int = 0
 
     def __post_init__(self) -> None:
         size = _check(self.pixels, self.encoding)
+        object.__setattr__(self, "encoding", ENCODINGS[self.encoding].name)
         if size != (self.height, self.width):
             raise FrameError(
                 f"the array holds {size[0]} x {size[1]} pixels of {self.encoding}, not"
                 f" {self.height} x {self.width}"
             )
+        if self.rotation not in ROTATIONS:
+            raise FrameError(f"rotation {self.rotation}: give {', '.join(map(str, ROTATIONS))}")
 
     @classmethod
-    def of(cls, pixels: Image, encoding: str = "bgr8") -> Frame:
+    def of(cls, pixels: Image, encoding: str = "bgr8", rotation: int = 0) -> Frame:
         """The frame in an array; its size is the array's. H x W x 1 is taken as H x W.
 
         Raises FrameError.
         """
         if getattr(pixels, "ndim", 0) == 3 and pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
-        return cls(pixels, encoding, *_check(pixels, encoding))
+        return cls(pixels, encoding, *_check(pixels, encoding), rotation)
 
     def rgb(self) -> Image:
         """H x W x 3 uint8 RGB; a view of `pixels` where they are that."""

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from regseg_core.encodings import ENCODINGS
 from regseg_core.model import Normalization, SegmentationNetwork
+from regseg_core.rotation import turn
 
 
 class Normalize(nn.Module):
@@ -27,13 +28,14 @@ class Normalize(nn.Module):
 
 
 class SegmentationGraph(nn.Module):
-    """Decode -> normalise -> resize -> network -> upsample -> most probable class.
+    """Decode -> normalise -> turn -> resize -> network -> turn back -> upsample -> best class.
 
     `network` runs in the dtype of its parameters. `ids` are the label ids of its outputs, in order.
-    `size` is the height and width that the network sees, None the frame's own; never below its
-    `min_size`. With `wide` the planes are int32 instead of uint8, and no operator is left that
-    Torch-TensorRT cannot convert. Every choice is made here, so that `torch.export` sees one
-    straight line.
+    `rotation` is how many degrees clockwise make a frame upright; the network sees it so, and the
+    labels lie as the frame does. `size` is the height and width that the network sees, None the
+    upright frame's own; never below its `min_size`. With `wide` the planes are int32 instead of
+    uint8, and no operator is left that Torch-TensorRT cannot convert. Every choice is made here, so
+    that `torch.export` sees one straight line.
     """
 
     ids: Tensor
@@ -46,6 +48,7 @@ class SegmentationGraph(nn.Module):
         size: tuple[int, int] | None = None,
         confidence: bool = False,
         wide: bool = False,
+        rotation: int = 0,
     ) -> None:
         super().__init__()
         self.decode = ENCODINGS[encoding].decoder()
@@ -54,6 +57,7 @@ class SegmentationGraph(nn.Module):
         self.size = size
         self.confidence = confidence
         self.wide = wide
+        self.rotation = rotation
         self.ids_differ = ids != tuple(range(len(ids)))
         # int32: TensorRT does nothing with bytes.
         self.register_buffer("ids", torch.tensor(ids, dtype=torch.int32), persistent=False)
@@ -65,15 +69,17 @@ class SegmentationGraph(nn.Module):
         """
         images = self.normalize(self.decode(frames))
         height, width = images.shape[2:]
+        images = turn(images, self.rotation)
         least = self.network.min_size
-        wanted = self.size or (height, width)
+        wanted = self.size or tuple(images.shape[2:])
         wanted = (max(least, wanted[0]), max(least, wanted[1]))
-        if wanted != (height, width):
+        if wanted != tuple(images.shape[2:]):
             images = F.interpolate(images, size=wanted, mode="bilinear", align_corners=False)
         images = images.to(self.network.dtype)
         low = self.network.forward_low(images.contiguous(memory_format=torch.channels_last))
         if low.dtype == torch.bfloat16:
             low = low.float()  # it ties too often, and on a CPU it is slower here
+        low = turn(low, (360 - self.rotation) % 360)
         logits = F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
         dtype = torch.int32 if self.wide else torch.uint8
         if self.wide:

@@ -120,14 +120,19 @@ class Segmenter:
         return self.segment([Frame.of(pixels, encoding)], confidence)[0]
 
     def segment(self, frames: Sequence[Frame], confidence: bool = False) -> list[Segmentation]:
-        """Segments frames, in their order; those of one encoding and size run as one batch."""
-        alike: dict[tuple[str, int, int], list[int]] = {}
+        """Segments frames, in their order; those of one kind run as one batch.
+
+        Of one kind are frames of the same encoding, size and rotation.
+        """
+        alike: dict[tuple[str, int, int, int], list[int]] = {}
         for index, frame in enumerate(frames):
-            alike.setdefault((frame.encoding, frame.height, frame.width), []).append(index)
+            kind = (frame.encoding, frame.height, frame.width, frame.rotation)
+            alike.setdefault(kind, []).append(index)
         found: dict[int, Segmentation] = {}
-        for (encoding, height, width), indices in alike.items():
+        for (encoding, height, width, rotation), indices in alike.items():
             batch = [frames[index] for index in indices]
-            runner = self._runner(self.spec(height, width, encoding, confidence, len(batch)))
+            spec = self.spec(height, width, encoding, confidence, len(batch), rotation)
+            runner = self._runner(spec)
             planes = [plane.numpy() for plane in runner(_tensor(batch))]
             for row, index in enumerate(indices):
                 labels, *rest = (plane[row] for plane in planes)
@@ -143,9 +148,12 @@ class Segmenter:
         encoding: str = "bgr8",
         confidence: bool = False,
         batch: int = 1,
+        rotation: int = 0,
     ) -> GraphSpec:
-        """What runs for frames of that size. Raises ArgumentError."""
-        return GraphSpec(encoding, height, width, batch, self.size, confidence, self.precision)
+        """What runs for frames of that size and rotation. Raises ArgumentError."""
+        return GraphSpec(
+            encoding, height, width, batch, self.size, confidence, self.precision, rotation
+        )
 
     def job(self, spec: GraphSpec) -> Job:
         """What a backend needs to compile a spec."""
@@ -158,9 +166,10 @@ class Segmenter:
         encoding: str = "bgr8",
         confidence: bool = False,
         batch: int = 1,
+        rotation: int = 0,
     ) -> str:
         """Compiles for such frames, and waits; returns the backend that then runs."""
-        runner = self._runner(self.spec(height, width, encoding, confidence, batch))
+        runner = self._runner(self.spec(height, width, encoding, confidence, batch, rotation))
         runner.build_better(wait=True)
         return runner.backend
 
@@ -172,7 +181,8 @@ class Segmenter:
         """
         self._runner(spec).build_better(wait=spec == self.engine_spec)
         shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
-        frame = Frame(np.zeros(shape, np.uint8), spec.encoding, spec.height, spec.width)
+        pixels = np.zeros(shape, np.uint8)
+        frame = Frame(pixels, spec.encoding, spec.height, spec.width, spec.rotation)
         self.segment([frame] * spec.batch, spec.confidence)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 
 import numpy as np
@@ -11,72 +10,80 @@ from sensor_msgs.msg import Image
 from regseg_core import Frame
 from regseg_core.arrays import Image as Pixels
 from regseg_core.encodings import ENCODINGS
+from regseg_core.encodings.bayer import BAYER, demosaic
 from regseg_core.errors import FrameError
+
+#: Encodings of 16 bits, and those that their high bytes are in. Values fill the 16 bits.
+HIGH_BYTES = {
+    "mono16": "mono8",
+    "16UC1": "mono8",
+    **{f"{order}16": f"{order}8" for order in ("rgb", "bgr", "rgba", "bgra")},
+    **{name.replace("8", "16"): name for name in BAYER},
+}
+
+#: Of drivers that let one choose.
+DRIVER_PARAMETERS = (
+    "usb_cam's pixel_format, v4l2_camera's output_encoding, realsense2_camera's"
+    " rgb_camera.color_format"
+)
+
+#: So much of a text from outside is shown.
+_SHOWN = 40
 
 
 def to_frame(message: Image) -> Frame:
-    """A view of the message's bytes for the encodings of the graph, others through cv_bridge.
+    """A view of the message's bytes for the encodings of the graph, bgr8 and mono8 for others.
 
-    Raises FrameError for a size of zero, rows or data that are too short, and an encoding that
-    neither knows.
+    Raises FrameError for a size of zero or one that the encoding cannot have, rows or data that are
+    too short, and an unknown encoding. Data that are longer than they need be are taken.
     """
     if message.width == 0 or message.height == 0:
         raise FrameError(f"the image is {message.width} x {message.height} pixels")
-    encoding = ENCODINGS.get(message.encoding)
+    name = HIGH_BYTES.get(message.encoding, message.encoding)
+    encoding = ENCODINGS.get("mono8" if name in BAYER else name)
     if encoding is None:
-        return Frame.of(_through_cv_bridge(message), "bgr8")
-    shape = encoding.shape(message.height, message.width)
-    pixels = _rows(message, shape[0], math.prod(shape[1:])).reshape(shape)
-    return Frame(pixels, message.encoding, message.height, message.width)
+        raise FrameError(
+            f"encoding {shortened(message.encoding)} is none of {', '.join(ENCODINGS)},"
+            f" {', '.join(BAYER)}, {', '.join(HIGH_BYTES)}: set the camera driver to one of them"
+            f" ({DRIVER_PARAMETERS})"
+        )
+    if reason := encoding.refusal(message.height, message.width):
+        raise FrameError(reason)
+    rows, *row = encoding.shape(message.height, message.width)
+    if name == message.encoding:
+        data = _rows(message, rows, math.prod(row))
+        pixels = encoding.unpadded(data, message.height, message.width)
+    else:
+        data = _rows(message, rows, math.prod(row) * 2)[:, 0 if message.is_bigendian else 1 :: 2]
+        pixels = encoding.unpadded(data, message.height, message.width).copy()
+    return of_high_bytes(pixels, name)
+
+
+def of_high_bytes(pixels: Pixels, encoding: str) -> Frame:
+    """Uint8 in an encoding of `ENCODINGS` or `BAYER` -> a frame. Raises FrameError."""
+    if encoding in BAYER:
+        return Frame.of(demosaic(pixels, encoding), "bgr8")
+    return Frame.of(pixels, encoding)
+
+
+def shortened(text: str) -> str:
+    """A text from outside as a log can show it: in quotes, in one line, never long."""
+    quoted = ascii(text[: _SHOWN + 1])
+    return quoted if len(quoted) <= _SHOWN + 2 else f"{quoted[:_SHOWN]}...'"
 
 
 def _rows(message: Image, rows: int, row: int) -> Pixels:
-    """So many rows of so many bytes: a view of the message's own memory, without the padding."""
-    if len(message.data) < message.step * rows:
-        raise FrameError(
-            f"{len(message.data)} bytes of data are fewer than step x height ="
-            f" {message.step} x {rows}"
-        )
+    """So many rows of `step` bytes, a view of the message's own memory; `row`: the bytes needed."""
     if message.step < row:
         raise FrameError(
             f"step {message.step} is shorter than a row of {message.width} {message.encoding}"
             f" pixels, {row} bytes"
         )
-    data = np.frombuffer(message.data, np.uint8, message.step * rows)
-    return data.reshape(rows, message.step)[:, :row]
-
-
-def _through_cv_bridge(message: Image) -> Pixels:
-    try:
-        from cv_bridge import CvBridge
-    except ImportError as error:
+    if len(message.data) < message.step * rows:
         raise FrameError(
-            f"encoding {message.encoding!r} needs cv_bridge, which is not installed ({error});"
-            f" without it the node takes {', '.join(ENCODINGS)}"
-        ) from error
-    bridge = CvBridge()
-    try:
-        kind, channels = bridge.encoding_to_dtype_with_channels(message.encoding)
-        # Some versions of cv_bridge take no notice of `step`, so the padding goes first.
-        row = message.width * np.dtype(kind).itemsize * channels
-        rows = _rows(message, message.height, row)
-        data = array.array("B")
-        data.frombytes(np.ascontiguousarray(rows).data)
-        packed = Image(
-            height=message.height,
-            width=message.width,
-            encoding=message.encoding,
-            is_bigendian=message.is_bigendian,
-            step=rows.shape[1],
-            data=data,
+            f"{len(message.data)} bytes of data are fewer than step x rows ="
+            f" {message.step} x {rows} of {message.height} x {message.width} {message.encoding}"
+            " pixels"
         )
-        pixels = bridge.imgmsg_to_cv2(packed, desired_encoding="bgr8")
-    except FrameError:
-        raise
-    except Exception as error:  # its versions raise KeyError, TypeError, CvBridgeError, cv2.error
-        raise FrameError(
-            f"encoding {message.encoding!r} is known neither to this node"
-            f" ({', '.join(ENCODINGS)}) nor to cv_bridge ({error!r}): set the camera driver to one"
-            " of those"
-        ) from error
-    return np.ascontiguousarray(pixels, np.uint8)
+    data = np.frombuffer(message.data, np.uint8, message.step * rows)
+    return data.reshape(rows, message.step)

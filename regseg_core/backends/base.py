@@ -63,7 +63,13 @@ class Job:
         """The graph with that network."""
         spec = self.spec
         return SegmentationGraph(
-            network, self.card.labels.ids, spec.encoding, spec.size, spec.confidence, wide
+            network,
+            self.card.labels.ids,
+            spec.encoding,
+            spec.size,
+            spec.confidence,
+            wide,
+            spec.rotation,
         ).eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -18,6 +19,8 @@ class Encoding(ABC):
     name: str
     #: The shape of its arrays, for people: `H x W x 3`.
     layout: str
+    #: Height and width are multiples of these: so many rows and columns share their chroma.
+    multiples: tuple[int, int] = (1, 1)
 
     @abstractmethod
     def shape(self, height: int, width: int) -> tuple[int, ...]:
@@ -41,6 +44,22 @@ class Encoding(ABC):
     @abstractmethod
     def from_rgb(self, image: Image) -> Image:
         """H x W x 3 uint8 RGB -> `shape` uint8; the image itself where it is that."""
+
+    def refusal(self, height: int, width: int) -> str | None:
+        """Why no image of that size can be in this encoding; None where one can."""
+        rows, columns = self.multiples
+        if height % rows == 0 and width % columns == 0:
+            return None
+        what = "height and width" if rows > 1 else "width"
+        return f"{self.name} needs an even {what}, not {height} x {width} pixels"
+
+    def unpadded(self, rows: Image, height: int, width: int) -> Image:
+        """So many rows of a driver's bytes as `shape` has, padded at their ends -> `shape` uint8.
+
+        A view wherever the padding can be skipped in steps.
+        """
+        shape = self.shape(height, width)
+        return rows[:, : math.prod(shape[1:])].reshape(shape)
 
     def check(self, pixels: Image) -> tuple[int, int]:
         """Height and width of an array's image.

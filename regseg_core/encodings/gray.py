@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from regseg_core.arrays import Image
@@ -35,11 +34,6 @@ class Gray(Encoding):
 class _Repeated(nn.Module):
     """N x H x W uint8 -> N x 3 x H x W float32, thrice the same."""
 
-    channels: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("channels", torch.zeros(3, dtype=torch.int32), persistent=False)
-
     def forward(self, frames: Tensor) -> Tensor:
-        return frames.float().unsqueeze(1).index_select(1, self.channels)
+        # Not by `index_select`: OpenVINO drops it, and batches then lose their first dimension.
+        return frames.float().unsqueeze(1).expand(-1, 3, -1, -1)

@@ -51,7 +51,7 @@ GATED = [
     for backend in ("openvino", "inductor")
     for encoding, size, mark in (
         ("bgr8", (96, 128), pytest.mark.integration),
-        *((name, (240, 320), pytest.mark.slow) for name in ENCODINGS),
+        *((row.name, (240, 320), pytest.mark.slow) for row in dict.fromkeys(ENCODINGS.values())),
     )
 ]
 

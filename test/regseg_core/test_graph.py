@@ -42,14 +42,13 @@ def test_equals_the_network_step_by_step(network: SegmentationNetwork) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_shows_the_same_picture(encoding: str, network: SegmentationNetwork) -> None:
-    rgb = frames(40, 56)
-    if encoding == "mono8":
-        rgb = rgb[..., :1].repeat(1, 1, 1, 3)
-    given = torch.from_numpy(np.stack([ENCODINGS[encoding].from_rgb(f) for f in rgb.numpy()]))
-    assert given.shape == (2, *ENCODINGS[encoding].shape(40, 56))
+    given = [ENCODINGS[encoding].from_rgb(frame) for frame in frames(40, 56).numpy()]
+    rgb = torch.from_numpy(np.stack([ENCODINGS[encoding].to_rgb(pixels) for pixels in given]))
+    assert rgb.shape == (2, 40, 56, 3)
     (expected,) = SegmentationGraph(network, IDS, "rgb8")(rgb)
-    (labels,) = SegmentationGraph(network, IDS, encoding)(given)
-    assert torch.equal(labels, expected)
+    (labels,) = SegmentationGraph(network, IDS, encoding)(torch.from_numpy(np.stack(given)))
+    # Whether halves are rounded up or to even is the only difference, and only in YUV.
+    assert (labels == expected).float().mean() >= (0.999 if "v" in encoding else 1)
 
 
 def test_ids_are_those_of_the_label_set(network: SegmentationNetwork) -> None:

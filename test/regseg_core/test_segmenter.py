@@ -77,7 +77,7 @@ def test_views_are_taken_as_they_are(segment: Segmenter, street: Image) -> None:
 @pytest.mark.parametrize(
     ("frame", "encoding", "message"),
     [
-        (np.zeros((4, 4, 3), np.uint8), "yuyv", "encoding 'yuyv': convert to one of rgb8"),
+        (np.zeros((4, 4, 3), np.uint8), "holo9", "encoding 'holo9': convert to one of rgb8"),
         (np.zeros((4, 4, 3), np.float32), "rgb8", "not float32"),
         (np.zeros((4, 4, 4), np.uint8), "rgb8", r"H x W x 3, not \(4, 4, 4\)"),
         (np.zeros((4, 4), np.uint8), "bgr8", r"not \(4, 4\)"),
