@@ -83,7 +83,13 @@ def _png(data: bytes) -> tuple[int, int, bool]:
     """As `_jpeg`."""
     if len(data) < 24:
         raise _without_size(data)
-    return _number(data[20:24]), _number(data[16:20]), _PNG_END in data
+    place, name = 8, b""
+    while place < len(data) and name != _PNG_END:
+        length, name = _number(data[place : place + 4]), data[place + 4 : place + 8]
+        place += 12 + length
+    # OpenCV 4.11 makes room for all that a chunk says it has, gigabytes in a message of 100 bytes.
+    whole = name == _PNG_END and place <= len(data)
+    return _number(data[20:24]), _number(data[16:20]), whole
 
 
 def _without_size(data: bytes) -> FrameError:
