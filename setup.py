@@ -48,7 +48,7 @@ setup(
     ],
     extras_require={
         # `colcon test` runs pytest only where an extra of this name asks for it.
-        "test": ["pytest>=7"],
+        "test": ["pytest>=7", "hypothesis>=6"],
         "openvino": ["openvino>=2025.0"],
         # Torch-TensorRT pins the PyTorch that it fits.
         "torch-tensorrt": ["torch-tensorrt>=2.6,<2.15"],

@@ -33,9 +33,9 @@ class SegmentationGraph(nn.Module):
     `network` runs in the dtype of its parameters. `ids` are the label ids of its outputs, in order.
     `rotation` is how many degrees clockwise make a frame upright; the network sees it so, and the
     labels lie as the frame does. `size` is the height and width that the network sees, None the
-    upright frame's own; never below its `min_size`. With `wide` the planes are int32 instead of uint8, and no operator is left that
-    Torch-TensorRT cannot convert. Every choice is made here, so that `torch.export` sees one
-    straight line.
+    upright frame's own; never below its `min_size`. With `wide` the planes are int32 instead of
+    uint8, and no operator is left that Torch-TensorRT cannot convert. Every choice is made here, so
+    that `torch.export` sees one straight line.
     """
 
     ids: Tensor

@@ -1,4 +1,4 @@
-"""CompressedImage message -> frame: JPEG and PNG, whose size is looked at before they are decoded."""
+"""CompressedImage message -> frame: JPEG and PNG, once their size is known to be bearable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def to_frame(message: CompressedImage, max_pixels: int) -> Frame:
     if data.startswith(_JPEG):
         height, width, whole = _jpeg(data)
     elif data.startswith(_PNG):
-        height, width, whole = _number(data[20:24]), _number(data[16:20]), _PNG_END in data
+        height, width, whole = _png(data)
     else:
         raise FrameError(
             f"{len(data)} bytes of format {shortened(message.format)} are no JPEG or PNG image:"
@@ -76,7 +76,24 @@ def _jpeg(data: bytes) -> tuple[int, int, bool]:
             # OpenCV 4.6 decodes what there is of a truncated image. EXIF's thumbnail ends before.
             return height, width, data.rfind(_JPEG_END, place) > 0
         place += 2 + _number(data[place + 2 : place + 4])
-    raise FrameError(f"the JPEG image of {len(data)} bytes is truncated or damaged: it has no size")
+    raise _without_size(data)
+
+
+def _png(data: bytes) -> tuple[int, int, bool]:
+    """As `_jpeg`."""
+    if len(data) < 24:
+        raise _without_size(data)
+    place, name = 8, b""
+    while place < len(data) and name != _PNG_END:
+        length, name = _number(data[place : place + 4]), data[place + 4 : place + 8]
+        place += 12 + length
+    # OpenCV 4.11 makes room for all that a chunk says it has, gigabytes in a message of 100 bytes.
+    whole = name == _PNG_END and place <= len(data)
+    return _number(data[20:24]), _number(data[16:20]), whole
+
+
+def _without_size(data: bytes) -> FrameError:
+    return FrameError(f"the image in {len(data)} bytes is truncated or damaged: it has no size")
 
 
 def _number(data: bytes) -> int:
@@ -90,9 +107,11 @@ def _decoded(data: bytes) -> Pixels | None:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    if pixels is not None and pixels.dtype == np.uint16:
-        pixels >>= 8
-    return None if pixels is None else pixels.astype(np.uint8, copy=False)
+    if pixels is None:
+        return None
+    if pixels.dtype == np.uint16:
+        pixels = np.right_shift(pixels, 8)
+    return pixels.astype(np.uint8, copy=False)
 
 
 def _encoding(pixels: Pixels, format: str) -> str:

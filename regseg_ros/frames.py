@@ -68,21 +68,22 @@ def of_high_bytes(pixels: Pixels, encoding: str) -> Frame:
 
 def shortened(text: str) -> str:
     """A text from outside as a log can show it: in quotes, in one line, never long."""
-    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    quoted = ascii(text[: _SHOWN + 1])
+    return quoted if len(quoted) <= _SHOWN + 2 else f"{quoted[:_SHOWN]}...'"
 
 
 def _rows(message: Image, rows: int, row: int) -> Pixels:
     """So many rows of `step` bytes, a view of the message's own memory; `row`: the bytes needed."""
-    name = shortened(message.encoding)[1:-1]
     if message.step < row:
         raise FrameError(
-            f"step {message.step} is shorter than a row of {message.width} {name} pixels,"
-            f" {row} bytes"
+            f"step {message.step} is shorter than a row of {message.width} {message.encoding}"
+            f" pixels, {row} bytes"
         )
     if len(message.data) < message.step * rows:
         raise FrameError(
             f"{len(message.data)} bytes of data are fewer than step x rows ="
-            f" {message.step} x {rows} of {message.height} x {message.width} {name} pixels"
+            f" {message.step} x {rows} of {message.height} x {message.width} {message.encoding}"
+            " pixels"
         )
     data = np.frombuffer(message.data, np.uint8, message.step * rows)
     return data.reshape(rows, message.step)

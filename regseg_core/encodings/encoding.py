@@ -51,7 +51,7 @@ class Encoding(ABC):
         if height % rows == 0 and width % columns == 0:
             return None
         what = "height and width" if rows > 1 else "width"
-        return f"a {self.name} image has an even {what}, not {height} x {width} pixels"
+        return f"{self.name} needs an even {what}, not {height} x {width} pixels"
 
     def unpadded(self, rows: Image, height: int, width: int) -> Image:
         """So many rows of a driver's bytes as `shape` has, padded at their ends -> `shape` uint8.

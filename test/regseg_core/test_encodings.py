@@ -133,7 +133,7 @@ def test_both_names_have_one_engine(alias: str, name: str) -> None:
     [("uyvy", (6, 7)), ("yuyv", (6, 7)), ("nv12", (5, 8)), ("nv12", (6, 7)), ("nv21", (5, 8))],
 )
 def test_odd_sizes_are_refused_where_chroma_is_shared(name: str, size: tuple[int, int]) -> None:
-    reason = rf"a {name} image has an even .*width, not {size[0]} x {size[1]} pixels"
+    reason = rf"{name} needs an even .*width, not {size[0]} x {size[1]} pixels"
     with pytest.raises(ArgumentError, match=reason):
         GraphSpec(name, *size)
     with pytest.raises(FrameError, match=reason):
