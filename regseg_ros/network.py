@@ -109,7 +109,8 @@ class Network:
         started = time.monotonic()
         try:
             new = _load(wanted)
-            for kind in self.segment.kinds():
+            for kind in self.segment.kinds()[: self._cameras]:
+                new.compile(kind)  # else frames would be slower until it is
                 new.warm_up(kind, wait=True)
         except Exception as error:
             loaded.set_exception(error)
