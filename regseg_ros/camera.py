@@ -10,7 +10,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from regseg_core import Frame, Segmentation, Segmenter
@@ -103,8 +102,9 @@ class Camera:
         stamp = arrival.message.header.stamp
         if not (stamp.sec or stamp.nanosec):
             return time.monotonic() - arrival.received
-        now = self._node.get_clock().now()
-        return float((now - Time.from_msg(stamp, now.clock_type)).nanoseconds) * 1e-9
+        # Not by rclpy's Time, which takes no stamp before 1970.
+        taken = stamp.sec * 1_000_000_000 + stamp.nanosec
+        return float(self._node.get_clock().now().nanoseconds - taken) * 1e-9
 
     def publish(
         self,

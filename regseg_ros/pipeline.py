@@ -50,19 +50,19 @@ class Pipeline:
 
     def _check(self, arrival: Arrival, settings: SegmenterSettings) -> Wanted | None:
         camera = arrival.camera
-        if 0 < settings.max_age_ms < camera.age(arrival) * 1000:
-            camera.statistics.count("dropped", TOO_OLD)
-        elif not (outputs := camera.topics.wanted()):
-            camera.statistics.count("unwanted")
-        else:
-            try:
+        try:
+            if 0 < settings.max_age_ms < camera.age(arrival) * 1000:
+                camera.statistics.count("dropped", TOO_OLD)
+            elif not (outputs := camera.topics.wanted()):
+                camera.statistics.count("unwanted")
+            else:
                 frame = camera.frame(arrival, int(settings.max_megapixels * 1e6))
                 return Wanted(arrival, frame, outputs)
-            except FrameError as error:
-                camera.statistics.count("refused", str(error))
-                self._warn(f"frame of {camera.title} refused: {error}")
-            except Exception as error:
-                self._note_failure(arrival, error)
+        except FrameError as error:
+            camera.statistics.count("refused", str(error))
+            self._warn(f"frame of {camera.title} refused: {error}")
+        except Exception as error:
+            self._note_failure(arrival, error)
         return None
 
     def _segment(self, batch: list[Wanted], settings: SegmenterSettings) -> None:
