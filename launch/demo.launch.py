@@ -19,7 +19,7 @@ SEGMENT = Path(get_package_share_directory("regseg_ros"), "launch", "segment.lau
 
 def start_sources(context: LaunchContext) -> list[Node]:
     def given(name: str) -> str:
-        return LaunchConfiguration(name, default="").perform(context)
+        return LaunchConfiguration(name).perform(context)
 
     node = full_name(given("namespace"), given("name"))
     parameters = parameters_for(node, Path(given("params_file"))) or {}

@@ -58,7 +58,7 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 
 def start_nodes(context: LaunchContext) -> list[Node]:
     def given(name: str) -> str:
-        return LaunchConfiguration(name, default="").perform(context)
+        return LaunchConfiguration(name).perform(context)
 
     # One that is not given stays as it is in the params_file.
     parameters = {
@@ -108,7 +108,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 def parameter(context: LaunchContext, name: str, text: str, default: object) -> ParameterValue:
     """A launch argument as a parameter of the default's type. Raises LaunchError."""
     if isinstance(default, (list, tuple)):
-        return ParameterValue(names(text), value_type=list[str])
+        return ParameterValue(names(text) or [""], value_type=list[str])
     value = ParameterValue(TextSubstitution(text=text), value_type=type(default))
     try:
         value.evaluate(context)

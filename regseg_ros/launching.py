@@ -28,7 +28,7 @@ def misspelt(given: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     return {
         name: close[0]
         for name in given
-        if name not in known and (close := get_close_matches(name, known, 1, 0.8))
+        if name not in known and (close := get_close_matches(name, known, 1, 0.85))
     }
 
 

@@ -111,5 +111,5 @@ def test_rviz_shows_the_mask_of_each_camera() -> None:
 
 
 def test_a_name_that_is_nearly_right_is_noticed() -> None:
-    known = ["image_topic", "cameras", "rviz"]
-    assert misspelt(["imag_topic", "cameras", "speed"], known) == {"imag_topic": "image_topic"}
+    known = ["image_topic", "cameras", "rotate"]
+    assert misspelt(["imag_topic", "cameras", "rate"], known) == {"imag_topic": "image_topic"}
