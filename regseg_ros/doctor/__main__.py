@@ -42,7 +42,7 @@ def examine(node: Node, topic: str | None, seconds: float) -> list[Verdict]:
         _spin(node, seconds, nodes.ask)
         found = [*here.result(), *clock, *nodes.verdicts()]
     for listener in listeners:
-        found += topics.verdicts(node, listener, images, "")
+        found += topics.verdicts(node, listener, images, ())
     if not chosen:
         found.append(fail("topic", f"no image topic: {unheard('', '', [], {})}"))
     return found
