@@ -62,6 +62,8 @@ class Listener:
 
     def _on_frame(self, message: Any) -> None:
         now = self._node.get_clock().now().nanoseconds * 1e-9
+        if not now:
+            return  # the simulator's clock has not been heard yet
         stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
         if self.type == IMAGE:
             kind = f"{message.width} x {message.height} {message.encoding}"
