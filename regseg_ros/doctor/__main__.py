@@ -77,8 +77,9 @@ class Examination:
 
     def _is_done(self, seconds: float) -> bool:
         now = time.monotonic()
-        seen = _ROUND if self._listeners else _DISCOVERY
-        return now - self._started >= seen + seconds and now - self._heard_more >= seconds
+        if not self._listeners:
+            return now - self._started >= _DISCOVERY
+        return now - self._started >= _ROUND + seconds and now - self._heard_more >= seconds
 
     def _chosen(self, images: Mapping[str, str]) -> list[str]:
         return [self._topic] if self._topic else (self._nodes.topics or list(images)[:_TOPICS])
