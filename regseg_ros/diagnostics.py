@@ -61,11 +61,11 @@ def _warnings(report: Report, limits: Thresholds, wanted_for: float, health: Hea
     p95 = percentiles(report.latencies).get(95, 0.0)
     if 0 < limits.warn_latency_ms < p95:
         found.append(f"latency p95 {p95:.0f} ms, over warn_latency_ms {limits.warn_latency_ms:g}")
-    if report.drop_share > limits.warn_dropped:
-        share = report.drop_share
-        found.append(
-            f"{share:.0%} of the frames dropped, over warn_dropped {limits.warn_dropped:g}"
-        )
+    for share, what in ((report.drop_share, "dropped"), (report.lost_share, LOST)):
+        if share > limits.warn_dropped:
+            found.append(
+                f"{share:.0%} of the frames {what}, over warn_dropped {limits.warn_dropped:g}"
+            )
     if health.failures:
         found.append(f"backend failed: {health.failures[-1]}")
     return found

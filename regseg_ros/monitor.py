@@ -38,12 +38,10 @@ class Monitor:
         source: Source,
         wanted: bool,
         transport: Sequence[str] = (),
-        remedy: str = "",
     ) -> DiagnosticStatus:
         """Its status; logs why masks are missing, and when they are back.
 
-        `wanted`: whether somebody subscribes to an output. `transport`: what is known to be wrong
-        with it; `remedy`: the command that mends it.
+        `wanted`: whether somebody subscribes to an output. `transport`: as for Situation.
         """
         report, health = self._statistics.report(), segment.health
         now, making = time.monotonic(), dict(health.compiling)
@@ -61,7 +59,6 @@ class Monitor:
                     compiling_for=now - min(making.values(), default=now),
                     backend_failures=list(health.failures),
                     transport=transport,
-                    remedy=remedy,
                 )
             )
 

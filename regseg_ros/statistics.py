@@ -80,6 +80,12 @@ class Report:
         share = (self.recent["dropped"] - over_rate) / judged if judged > 0 else 0.0
         return min(max(share, 0.0), 1.0)  # a frame may be dropped some time after it came
 
+    @property
+    def lost_share(self) -> float:
+        """Share of the frames in the window that the transport has lost, 0..1."""
+        lost = self.recent[LOST]
+        return lost / (lost + self.recent["received"]) if lost else 0.0
+
 
 def percentiles(latencies: Sequence[float]) -> dict[int, float]:
     """p50, p95 and p99 in ms, by their numbers; empty where there are none."""

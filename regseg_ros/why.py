@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from regseg_ros.statistics import COMPILING, LOST, OVER_RATE, TOO_OLD, Report
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+#: Where the profile is, for a shell.
+PROFILE = "$(ros2 pkg prefix regseg_ros)/share/regseg_ros/config/fastdds.xml"
 _SUFFIX = "/compressed"
 #: Image topics that a sentence names at most.
 _NAMED = 5
@@ -45,10 +48,8 @@ class Situation:
     compiling_for: float = 0.0
     #: What failed in the backends, oldest first.
     backend_failures: Sequence[str] = ()
-    #: What the transport's files say is wrong with it.
+    #: What is known to be wrong with the transport, each with what to do.
     transport: Sequence[str] = ()
-    #: The command that gives a sender the shared memory that images need.
-    remedy: str = ""
 
     @property
     def frames(self) -> int:
@@ -146,12 +147,22 @@ def _failed(now: Situation) -> str | None:
 def _lost(now: Situation) -> str | None:
     if now.frames or not (lost := now.report.lately(LOST)):
         return None
-    found = "".join(f" ({finding})" for finding in now.transport)
-    return (
-        f"{lost} frames were lost on their way, none came whole{found}. Give the camera driver"
-        f" shared memory that fits images: `{now.remedy}`; if it is on another machine, set qos to"
-        " reliable"
+    return f"{lost} frames were lost on their way, none came whole. {cure(now.transport)}"
+
+
+def cure(transport: Sequence[str]) -> str:
+    """What to do against lost frames. `transport`: as in Situation."""
+    known = "; ".join(transport) or (
+        "start the camera driver with the shared memory that images need, too:"
+        f" `export {variable()}={PROFILE}`"
     )
+    return f"{known}. From another machine: set qos to reliable"
+
+
+def variable() -> str:
+    """Where Fast DDS looks for its profile; it was renamed after Jazzy."""
+    old = os.environ.get("ROS_DISTRO", "jazzy") in ("humble", "iron", "jazzy")
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def _silent(now: Situation) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
@@ -19,56 +19,88 @@ from regseg_ros.doctor.verdict import Verdict, fail, ok, show
 from regseg_ros.graph import image_topics
 from regseg_ros.why import unheard
 
-#: Seconds to look round at least: nodes speak on /diagnostics once in one.
-_LOOK_ROUND = 1.2
-#: Seconds until whoever is not seen is not there: who has missed our first words hears the next
-#: after three.
+#: Seconds in which whoever is there is seen: who has missed our first words hears the next after
+#: three.
 _DISCOVERY = 4.0
+#: Seconds in which a node speaks on /diagnostics.
+_ROUND = 1.2
 _LISTENING = 3.0
 #: Topics that are listened to where none is given.
 _TOPICS = 6
+
+
+class Examination:
+    """Looks and listens from now on; `topic` alone, or where it is None what cameras there are."""
+
+    def __init__(self, node: Node, topic: str | None) -> None:
+        self._node, self._topic = node, topic
+        self._nodes = Nodes(node)
+        self._listeners: dict[str, topics.Listener] = {}
+        self._simulated = False
+        self._started = self._heard_more = time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Until each camera that is there has been listened to for so long."""
+        while not self._is_done(seconds) and self._node.context.ok():
+            rclpy.spin_once(self._node, timeout_sec=0.1)
+            self._nodes.ask()
+            self._follow_the_clock()
+            there = self._images()
+            for name in self._chosen(there):
+                if name in there and name not in self._listeners:
+                    self._listeners[name] = topics.Listener(self._node, name)
+                    self._heard_more = time.monotonic()
+
+    def verdicts(self) -> list[Verdict]:
+        """What there is to say of nodes and topics."""
+        images = self._images()
+        found = self._nodes.verdicts()
+        if self._simulated:
+            found.append(
+                ok("clock", "/clock is published, and stamps are held against it: set use_sim_time")
+            )
+        for name in (chosen := self._chosen(images)):
+            listener = self._listeners.get(name) or topics.Listener(self._node, name)
+            found += topics.verdicts(self._node, listener, images, ())
+        if not chosen:
+            found.append(fail("topic", f"no image topic: {unheard('', '', [], {})}"))
+        return found
+
+    def _follow_the_clock(self) -> None:
+        """Goes by the simulator's where there is one."""
+        if not self._simulated and self._node.count_publishers("/clock"):
+            self._simulated = True
+            self._node.set_parameters([Parameter("use_sim_time", value=True)])
+            for listener in self._listeners.values():
+                listener.frames.clear()
+            self._heard_more = time.monotonic()
+
+    def _is_done(self, seconds: float) -> bool:
+        now = time.monotonic()
+        if not self._listeners:
+            return now - self._started >= _DISCOVERY
+        return now - self._started >= _ROUND + seconds and now - self._heard_more >= seconds
+
+    def _chosen(self, images: Mapping[str, str]) -> list[str]:
+        return [self._topic] if self._topic else (self._nodes.topics or list(images)[:_TOPICS])
+
+    def _images(self) -> dict[str, str]:
+        """Image topics, without the masks of the segmenting nodes."""
+        names = self._nodes.names
+        return {
+            topic: kind
+            for topic, kind in image_topics(self._node).items()
+            if not any(topic.startswith(f"{name}/") for name in names)
+        }
 
 
 def examine(node: Node, topic: str | None, seconds: float) -> list[Verdict]:
     """Everything there is to say, after some seconds."""
     with ThreadPoolExecutor(1) as pool:
         here = pool.submit(machine.verdicts)
-        nodes = Nodes(node)
-        _spin(node, _LOOK_ROUND, nodes.ask)
-        _spin(node, _DISCOVERY - _LOOK_ROUND, lambda: bool(_cameras(node, nodes, topic)))
-        clock, images = _clock(node), _cameras(node, nodes)
-        chosen = [topic] if topic else (nodes.topics or list(images)[:_TOPICS])
-        listeners = [topics.Listener(node, name) for name in chosen]
-        _spin(node, seconds, nodes.ask)
-        found = [*here.result(), *clock, *nodes.verdicts()]
-    for listener in listeners:
-        found += topics.verdicts(node, listener, images, "")
-    if not chosen:
-        found.append(fail("topic", f"no image topic: {unheard('', '', [], {})}"))
-    return found
-
-
-def _cameras(node: Node, nodes: Nodes, topic: str | None = None) -> dict[str, str]:
-    """Image topics, or that one, without the masks of the segmenting nodes."""
-    return {
-        name: kind
-        for name, kind in image_topics(node).items()
-        if topic in (None, name) and not any(name.startswith(f"{other}/") for other in nodes.names)
-    }
-
-
-def _clock(node: Node) -> list[Verdict]:
-    """Goes by the simulator's clock where there is one."""
-    if not node.count_publishers("/clock"):
-        return []
-    node.set_parameters([Parameter("use_sim_time", value=True)])
-    return [ok("clock", "/clock is published: stamps are held against it; set use_sim_time")]
-
-
-def _spin(node: Node, seconds: float, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and node.context.ok() and not ready():
-        rclpy.spin_once(node, timeout_sec=min(left, 0.1))
+        examination = Examination(node, topic)
+        examination.wait(seconds)
+        return [*here.result(), *examination.verdicts()]
 
 
 def main(arguments: list[str] | None = None) -> None:

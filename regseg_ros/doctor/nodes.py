@@ -14,6 +14,11 @@ from regseg_ros.graph import node_names
 #: What a node is called where nobody gives it another name.
 _NAME = "regseg"
 _SEPARATOR = ": segmentation"
+#: What leads on from a state that is not active.
+_STEPS = {
+    "unconfigured": "ros2 lifecycle set {} configure, and then activate",
+    "inactive": "ros2 lifecycle set {} activate",
+}
 _VERDICTS = {DiagnosticStatus.OK: ok, DiagnosticStatus.WARN: warn}
 
 
@@ -42,14 +47,13 @@ class Nodes:
         """What their cameras publish on."""
         return list(dict.fromkeys(status.hardware_id for status in self._status.values()))
 
-    def ask(self) -> bool:
-        """Asks each for its state, once; the answers come while the node spins. Never done."""
+    def ask(self) -> None:
+        """Asks each for its state, once; the answers come while the node spins."""
         for name in self.names:
             if name not in self._clients:
                 self._clients[name] = self._node.create_client(GetState, f"{name}/get_state")
             if name not in self._asked and self._clients[name].service_is_ready():
                 self._asked[name] = self._clients[name].call_async(GetState.Request())
-        return False
 
     def verdicts(self) -> list[Verdict]:
         """What there is to say of them."""
@@ -73,4 +77,5 @@ class Nodes:
         state = asked.result().current_state.label
         if state == "active":
             return [ok("node", f"{name} is active")]
-        return [warn("node", f"{name} is {state}: ros2 lifecycle set {name} configure, activate")]
+        step = _STEPS.get(state, "wait a moment").format(name)
+        return [warn("node", f"{name} is {state}: {step}")]

@@ -19,7 +19,7 @@ from regseg_ros.doctor.verdict import Verdict, fail, ok, warn
 from regseg_ros.graph import conflicts, offers
 from regseg_ros.input import BEST_EFFORT, SubscriptionEventCallbacks
 from regseg_ros.settings import SegmenterSettings
-from regseg_ros.why import COMPRESSED, IMAGE, unheard
+from regseg_ros.why import COMPRESSED, IMAGE, cure, unheard
 
 #: Seconds that a stamp may be ahead of this clock, and behind it.
 AHEAD, BEHIND = 0.1, 1.0
@@ -62,6 +62,8 @@ class Listener:
 
     def _on_frame(self, message: Any) -> None:
         now = self._node.get_clock().now().nanoseconds * 1e-9
+        if not now:
+            return  # the simulator's clock has not been heard yet
         stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
         if self.type == IMAGE:
             kind = f"{message.width} x {message.height} {message.encoding}"
@@ -84,8 +86,10 @@ def _refusal(message: Image | CompressedImage) -> str:
     return ""
 
 
-def verdicts(node: Node, heard: Listener, images: Mapping[str, str], remedy: str) -> list[Verdict]:
-    """What there is to say of a topic. `remedy`: the command that cures a transport's losses."""
+def verdicts(
+    node: Node, heard: Listener, images: Mapping[str, str], transport: Sequence[str]
+) -> list[Verdict]:
+    """What there is to say of a topic. `transport`: what is known to be wrong with it."""
     topic = heard.topic
     publishers = offers(node, topic)
     if (problem := unheard(topic, heard.type, publishers, images)) is not None:
@@ -95,20 +99,18 @@ def verdicts(node: Node, heard: Listener, images: Mapping[str, str], remedy: str
         names = ", ".join(sorted(offer.node for offer in publishers))
         found.append(warn("topic", f"{topic}: {len(publishers)} publishers at once: {names}"))
     if heard.lost or not heard.frames:
-        found.append(_losses(heard, publishers[0].node, remedy))
+        found.append(_losses(heard, publishers[0].node, transport))
     if heard.frames:
         found += [_rate(heard.frames, topic), *_refusals(heard), stamps(topic, heard.frames)]
     return found
 
 
-def _losses(heard: Listener, publisher: str, remedy: str) -> Verdict:
+def _losses(heard: Listener, publisher: str, transport: Sequence[str]) -> Verdict:
     if not heard.lost:
         return fail("topic", f"{heard.topic}: {publisher} publishes it, but no frame came")
     total = heard.lost + len(heard.frames)
     text = (
-        f"{heard.topic}: {heard.lost} of {total} frames were lost on their way. Give the camera"
-        f" driver and this node shared memory that fits images: `{remedy}`; if it is on another"
-        " machine, set qos to reliable"
+        f"{heard.topic}: {heard.lost} of {total} frames were lost on their way; {cure(transport)}"
     )
     return (warn if heard.lost < total / 10 else fail)("transport", text)
 

@@ -120,6 +120,15 @@ def test_drops_that_max_rate_asks_for_are_no_warning() -> None:
     assert camera.judged() == (OK, "segmenting")
 
 
+def test_frames_that_the_transport_loses_are_a_warning() -> None:
+    camera = Camera()
+    camera.frame()
+    camera.statistics.lose(1)
+    assert camera.judged() == (OK, "segmenting")
+    camera.statistics.lose(2)
+    assert camera.judged() == (WARN, "75% of the frames lost, over warn_dropped 0.5")
+
+
 def test_a_refused_frame_among_good_ones_and_a_failed_backend_are_warnings() -> None:
     camera = Camera()
     camera.frame("refused", "step is short")

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rig import Rig, image, rig
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_ros.doctor import machine
@@ -29,18 +32,13 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @contextmanager
-def publishing(node: Node, topic: str, age: float = 0.0, encoding: str = "rgb8") -> Iterator[None]:
-    """Frames whose stamps are so many seconds old, from another thread."""
-    publisher = node.create_publisher(Image, topic, 5)
+def repeating(publish: Callable[[], None]) -> Iterator[None]:
+    """Twenty times a second, from another thread."""
     done = threading.Event()
 
     def work() -> None:
-        message = Image(height=GRAY.height, width=GRAY.width, step=GRAY.step, data=GRAY.data)
-        message.encoding = encoding
         while not done.wait(0.05):
-            stamp = node.get_clock().now().nanoseconds - int(age * 1e9)
-            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-            publisher.publish(message)
+            publish()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -49,7 +47,28 @@ def publishing(node: Node, topic: str, age: float = 0.0, encoding: str = "rgb8")
     finally:
         done.set()
         thread.join()
-        node.destroy_publisher(publisher)
+
+
+def stamped(node: Node, age: float) -> Time:
+    """So many seconds ago."""
+    seconds, rest = divmod(node.get_clock().now().nanoseconds - int(age * 1e9), 10**9)
+    return Time(sec=seconds, nanosec=rest)
+
+
+@contextmanager
+def publishing(node: Node, topic: str, age: float = 0.0, encoding: str = "rgb8") -> Iterator[None]:
+    """Frames whose stamps are so many seconds old."""
+    publisher = node.create_publisher(Image, topic, 5)
+    message = Image(height=GRAY.height, width=GRAY.width, step=GRAY.step, data=GRAY.data)
+    message.encoding = encoding
+
+    def publish() -> None:
+        message.header.stamp = stamped(node, age)
+        publisher.publish(message)
+
+    with repeating(publish):
+        yield
+    node.destroy_publisher(publisher)
 
 
 @pytest.fixture
@@ -99,6 +118,36 @@ class TestCameras:
         assert code == 1
         assert "FAIL  topic      /camera/image_rect: nobody publishes it" in said
         assert "that are there: /camera/image_raw" in said
+
+    def test_a_running_node_says_where_to_look(
+        self, cameras: Rig, doctor: Callable[..., tuple[int, str]]
+    ) -> None:
+        publisher = cameras.node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        status = DiagnosticStatus(level=DiagnosticStatus.STALE, message="no frames")
+        status.name, status.hardware_id = "/robot/regseg: segmentation of front", "/front/image"
+        with repeating(lambda: publisher.publish(DiagnosticArray(status=[status]))):
+            code, said = doctor()
+        assert code == 1
+        assert "FAIL  node       /robot/regseg: segmentation of front: no frames" in said
+        assert "FAIL  topic      /front/image: nobody publishes it" in said
+        assert "/camera/image_raw: " not in said
+        cameras.node.destroy_publisher(publisher)
+
+    def test_stamps_of_a_simulator(
+        self, cameras: Rig, doctor: Callable[..., tuple[int, str]]
+    ) -> None:
+        publisher = cameras.node.create_publisher(Clock, "/clock", 1)
+        age = cameras.node.get_clock().now().nanoseconds * 1e-9 - 12.0
+
+        def tick() -> None:
+            publisher.publish(Clock(clock=stamped(cameras.node, age)))
+
+        with repeating(tick), publishing(cameras.node, "/simulated/image_raw", age):
+            code, said = doctor("/simulated/image_raw")
+        assert code == 0, said
+        assert "OK    clock      /clock is published" in said and "set use_sim_time" in said
+        assert "OK    stamps     /simulated/image_raw: " in said
+        cameras.node.destroy_publisher(publisher)
 
     def test_all_topics_and_a_reader_that_asks_for_too_much(
         self, cameras: Rig, doctor: Callable[..., tuple[int, str]]

@@ -103,11 +103,20 @@ def test_refused_and_failed_frames() -> None:
     assert "older than max_age_ms" in cause(report(("dropped", TOO_OLD)), DRIVER)
 
 
-def test_the_transport_loses_frames() -> None:
-    remedy = "export PROFILE=images.xml"
-    text = cause(report(lost=40), DRIVER, remedy=remedy, transport=["/dev/shm holds 64 MB"])
-    assert text.startswith("40 frames were lost on their way, none came whole (/dev/shm holds")
-    assert remedy in text and "set qos to reliable" in text
+@pytest.mark.parametrize(
+    ("distribution", "name"),
+    [("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"), ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE")],
+)
+def test_the_transport_loses_frames(
+    distribution: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    text = cause(report(lost=40), DRIVER)
+    assert text.startswith("40 frames were lost on their way, none came whole. ")
+    assert f"`export {name}=$(ros2 pkg prefix regseg_ros)/share" in text
+    assert text.endswith("set qos to reliable")
+    text = cause(report(lost=40), DRIVER, transport=["/dev/shm is full: rm it"])
+    assert "whole. /dev/shm is full: rm it. From" in text and "export" not in text
     assert "lost" not in cause(report(("refused", "no"), lost=40), DRIVER)
 
 
