@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regseg_core import zoo
 from regseg_core.arrays import Image
-from regseg_core.backends.base import Backend, Job
+from regseg_core.backends.base import Backend, CompilingError, Job
 from regseg_core.backends.cache import default_folder
 from regseg_core.backends.child import ClosedError
 from regseg_core.backends.choose import candidates, portable
@@ -136,20 +136,33 @@ class Segmenter:
         for index, frame in enumerate(frames):
             alike.setdefault(frame.kind, []).append(index)
         found: dict[int, Segmentation] = {}
-        for kind, indices in alike.items():
+        for indices in alike.values():
             while indices:
                 count = self._batch(len(indices))
                 batch, indices = indices[:count], indices[count:]
-                encoding, height, width, rotation = kind
-                spec = self.spec(height, width, encoding, confidence, count, rotation)
-                runner = self._runners.use(self.job(spec))
-                planes = [p.numpy() for p in runner(_tensor([frames[index] for index in batch]))]
-                for row, index in enumerate(batch):
-                    labels, *rest = (plane[row] for plane in planes)
+                planes = self._planes([frames[index] for index in batch], confidence)
+                for index, (labels, *rest) in zip(batch, planes, strict=True):
                     found[index] = Segmentation(
                         labels, rest[0] if confidence else None, self.labels, frames[index]
                     )
         return [found[index] for index in range(len(frames))]
+
+    def _planes(self, frames: list[Frame], confidence: bool) -> list[tuple[Image, ...]]:
+        """Of frames of one kind, as one batch: labels and, where asked for, confidence of each."""
+        encoding, height, width, rotation = frames[0].kind
+        spec = self.spec(height, width, encoding, confidence, len(frames), rotation)
+        runner = self._runners.use(self.job(spec))
+        try:
+            return list(zip(*(plane.numpy() for plane in runner(_tensor(frames))), strict=True))
+        except CompilingError:
+            if len(frames) == 1:
+                raise
+            # A smaller batch may be ready: it is compiled first.
+            half = len(frames) // 2
+            return [
+                *self._planes(frames[:half], confidence),
+                *self._planes(frames[half:], confidence),
+            ]
 
     def _batch(self, frames: int) -> int:
         """How many of so many frames run at once."""

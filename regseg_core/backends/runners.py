@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regseg_core.backends.base import Backend, BackendError, Job
 from regseg_core.backends.health import Health
@@ -89,7 +89,7 @@ class Runners:
             if runner.unfinished:
                 if self._wait and not runner.at_once:
                     self._make_room(kind)  # it is opened by the caller
-                elif at_once or not runner.at_once or kind.uses > COMPILE_AFTER:
+                elif at_once or self._is_its_turn(kind, job.spec):
                     kind.waits = True
                     if self._has_room(kind) and not self._opens and not self._closed:
                         self._opens = True
@@ -142,6 +142,13 @@ class Runners:
                         return kind
             self._opens = False
             return None
+
+    def _is_its_turn(self, kind: _Kind, spec: GraphSpec) -> bool:
+        if kind.runner.at_once:
+            return kind.uses > COMPILE_AFTER
+        # Nothing else segments these frames: smaller batches, which do, come first.
+        half = self._kinds.get(replace(spec, batch=spec.batch // 2)) if spec.batch > 1 else None
+        return spec.batch == 1 or (half is not None and not half.runner.unfinished)
 
     def _others(self, kind: _Kind) -> list[_Kind]:
         """The others that are ready, those that come least first."""

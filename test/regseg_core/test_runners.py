@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backends import Failing, Plain, Slow
+from backends import Failing, Plain, Slow, marking
 from waiting import until
 
-from regseg_core import Segmenter
-from regseg_core.backends.base import Backend, BackendError, CompilingError
+from regseg_core import Frame, Segmenter
+from regseg_core.backends.base import Backend, BackendError, Compiled, CompilingError, Job
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.runners import COMPILE_AFTER, KEPT
 from regseg_core.backends.spec import key_of
@@ -48,6 +48,27 @@ def test_a_named_backend_compiles_while_frames_are_told_so(
     assert label(segment, 32) == 7 and len(slow.built) == 1
     assert "compiling slow for 32 x 32 bgr8, float32" in caplog.text
     assert "compiled slow for 32 x 32 bgr8, float32 in " in caplog.text
+
+
+def test_frames_run_one_by_one_until_their_batch_is_compiled() -> None:
+    class SingleFirst(Slow):
+        def build(self, job: Job) -> Compiled:
+            return super().build(job) if job.spec.batch > 1 else marking(job.spec.batch)
+
+    slow = SingleFirst()
+    segment = segmenter(slow, wait=False)
+    frames = [Frame.of(np.zeros((32, 32, 3), np.uint8))] * 4
+
+    def labels() -> list[int]:
+        try:
+            return [int(found.labels[0, 0]) for found in segment.segment(frames)]
+        except CompilingError:
+            return []
+
+    until(lambda: labels() == [1] * 4)
+    assert {spec.batch for spec in slow.built} <= {2}, "the next larger one"
+    slow.may_end.set()
+    until(lambda: labels() == [7] * 4)
 
 
 def test_a_named_backend_that_cannot_be_compiled_says_why_and_is_not_tried_again() -> None:

@@ -50,8 +50,14 @@ def stopped(fresh: Rig, tmp_path: Path) -> Callable[..., int]:
         assert fresh.process is not None
         title = "openvino for 64 x 96 rgb8, float32, with confidence"
         fresh.until_said(f"compiling {title}")
-        fresh.until(lambda: compilers(fresh.process.pid))  # type: ignore[union-attr]
-        (pid,) = compilers(fresh.process.pid)
+        node, found = fresh.process.pid, list[int]()
+
+        def seen() -> list[int]:
+            found[:] = compilers(node)
+            return found
+
+        fresh.until(seen)
+        (pid,) = found
         os.kill(pid, signal.SIGSTOP)
         fresh.until_said("active:")
         assert f"compiled {title}" not in fresh.said()
