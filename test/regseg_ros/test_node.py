@@ -94,9 +94,9 @@ def test_malformed_messages_are_refused_and_the_next_frame_is_segmented(running:
     empty.height = empty.width = 0
     unknown.encoding = "holo9"
     for bad, reason in (
-        (short, "bytes of data are fewer than step x height"),
+        (short, "bytes of data are fewer than step x rows"),
         (empty, "the image is 0 x 0 pixels"),
-        (unknown, "encoding 'holo9' is known neither"),
+        (unknown, "encoding 'holo9' is none of"),
     ):
         for _ in range(3):
             running.send(bad)
