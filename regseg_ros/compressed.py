@@ -15,6 +15,9 @@ from regseg_ros.frames import HIGH_BYTES, of_high_bytes, shortened
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"IEND"
 
+#: All that a still picture is made of.
+_PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", _PNG_END}
+
 #: Markers of JPEG that begin a frame, which has the image's size, and those without a length.
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = {0x00, 0x01, *range(0xD0, 0xDB)}
@@ -33,9 +36,9 @@ def to_frame(message: CompressedImage, max_pixels: int) -> Frame:
             f"format {shortened(message.format)} holds distances: give the topic of a colour camera"
         )
     if data.startswith(_JPEG):
-        height, width, whole = _jpeg(data)
+        height, width, file = _jpeg(data)
     elif data.startswith(_PNG):
-        height, width, whole = _png(data)
+        height, width, file = _png(data)
     else:
         raise FrameError(
             f"{len(data)} bytes of format {shortened(message.format)} are no JPEG or PNG image:"
@@ -48,7 +51,7 @@ def to_frame(message: CompressedImage, max_pixels: int) -> Frame:
             f"the image is {width} x {height} pixels, more than {max_pixels / 1e6:g} megapixels:"
             " raise max_megapixels if the camera has so many"
         )
-    pixels = _decoded(data) if whole else None
+    pixels = None if file is None else _decoded(file)
     if pixels is None or pixels.shape[:2] != (height, width):
         raise FrameError(
             f"the image of {width} x {height} pixels in {len(data)} bytes is truncated or damaged"
@@ -56,8 +59,11 @@ def to_frame(message: CompressedImage, max_pixels: int) -> Frame:
     return of_high_bytes(pixels, _encoding(pixels, message.format))
 
 
-def _jpeg(data: bytes) -> tuple[int, int, bool]:
-    """Height, width, and whether the image's end is there. Raises FrameError without a size."""
+def _jpeg(data: bytes) -> tuple[int, int, bytes | None]:
+    """Height, width, and what to decode: None where the end is missing.
+
+    Raises FrameError where there is no size.
+    """
     place = 2
     while data[place : place + 1] == b"\xff":
         marker = data[place + 1 : place + 2]
@@ -74,22 +80,28 @@ def _jpeg(data: bytes) -> tuple[int, int, bool]:
                 _number(data[place + 7 : place + 9]),
             )
             # OpenCV 4.6 decodes what there is of a truncated image. EXIF's thumbnail ends before.
-            return height, width, data.rfind(_JPEG_END, place) > 0
+            return height, width, data if data.rfind(_JPEG_END, place) > 0 else None
         place += 2 + _number(data[place + 2 : place + 4])
     raise _without_size(data)
 
 
-def _png(data: bytes) -> tuple[int, int, bool]:
-    """As `_jpeg`."""
+def _png(data: bytes) -> tuple[int, int, bytes | None]:
+    """As `_jpeg`.
+
+    OpenCV 4.11 makes room for all that a chunk claims to hold, gigabytes for a message of 100
+    bytes, and crashes on damaged animations: it gets nothing but whole chunks of a still picture.
+    """
     if len(data) < 24:
         raise _without_size(data)
-    place, name = 8, b""
+    place, name, kept = 8, b"", [data[:8]]
     while place < len(data) and name != _PNG_END:
-        length, name = _number(data[place : place + 4]), data[place + 4 : place + 8]
-        place += 12 + length
-    # OpenCV 4.11 makes room for all that a chunk says it has, gigabytes in a message of 100 bytes.
+        name = data[place + 4 : place + 8]
+        end = place + 12 + _number(data[place : place + 4])
+        if name in _PNG_CHUNKS:
+            kept.append(data[place:end])
+        place = end
     whole = name == _PNG_END and place <= len(data)
-    return _number(data[20:24]), _number(data[16:20]), whole
+    return _number(data[20:24]), _number(data[16:20]), b"".join(kept) if whole else None
 
 
 def _without_size(data: bytes) -> FrameError:

@@ -143,6 +143,20 @@ def bomb(height: int, width: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def animation(row_filter: int) -> bytes:
+    """A PNG of two black pictures of 20 x 30; filters above 4 do not exist."""
+    rows, good = (zlib.compress((bytes([n]) + bytes(90)) * 20) for n in (row_filter, 0))
+    frames = [
+        chunk(b"fcTL", struct.pack(">IIIIIHHBB", n, 30, 20, 0, 0, 1, 10, 0, 0)) for n in (0, 1)
+    ]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 8, 2, 0, 0, 0))
+    header += chunk(b"acTL", struct.pack(">II", 2, 0))
+    first, second = chunk(b"IDAT", rows), chunk(b"fdAT", struct.pack(">I", 2) + good)
+    return (
+        b"\x89PNG\r\n\x1a\n" + header + frames[0] + first + frames[1] + second + chunk(b"IEND", b"")
+    )
+
+
 def jpeg_that_says(height: int, width: int, smooth: Pixels) -> bytes:
     data = bytearray(jpeg(smooth))
     place = data.index(b"\xff\xc0")
@@ -165,6 +179,14 @@ def test_bombs_are_refused_before_they_are_decoded(
             to_frame(one, 5_000_000)
     with pytest.raises(FrameError, match="truncated or damaged"):
         to_frame(liar, 5_000_000)
+
+
+def test_of_an_animation_the_first_picture_is_taken() -> None:
+    frame = to_frame(message(animation(0), "png"), LIMIT)
+    assert (frame.height, frame.width) == (20, 30) and not frame.pixels.any()
+    # OpenCV 4.11 crashes on this one.
+    with pytest.raises(FrameError, match="truncated or damaged"):
+        to_frame(message(animation(9), "png"), LIMIT)
 
 
 def test_what_is_truncated_is_refused(smooth: Pixels) -> None:
