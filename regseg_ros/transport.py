@@ -22,6 +22,11 @@ DISTRIBUTIONS_OF_FAST_DDS_2 = ("humble", "iron", "jazzy")
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 
 PROFILE = "$(ros2 pkg prefix regseg_ros)/share/regseg_ros/config/fastdds.xml"
+#: It asks: with min= instead of max= Cyclone DDS does not start where the kernel gives less.
+CYCLONE = (
+    '<CycloneDDS><Domain><Internal><SocketReceiveBufferSize max="4MB"/></Internal></Domain>'
+    "</CycloneDDS>"
+)
 #: A camera, this node and one that looks at it.
 FEWEST_PARTICIPANTS = 3
 #: Bytes that a process takes besides its segment: its ports, and rmw's second, small segment.
@@ -223,7 +228,7 @@ def _of_another_middleware(middleware: str, environment: Mapping[str, str]) -> l
                 Severity.WARNING,
                 f"{middleware} reads no Fast DDS profile, and its receive buffer of 1 MB loses"
                 " large frames at best effort",
-                "set CYCLONEDDS_URI and net.core.rmem_max as docs/transport.md says",
+                f"export CYCLONEDDS_URI='{CYCLONE}' and sudo sysctl -w net.core.rmem_max=4194304",
             )
         ]
     return [

@@ -19,10 +19,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cyclone_camera import TOPIC, send
+
 PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 SIZES = ("640x480", "1280x720", "1920x1080")
-TOPIC = "camera/image_raw"
 
 
 @dataclass(frozen=True)
@@ -64,59 +65,9 @@ def camera(size: str, rate: float, frames: int) -> None:
     width, height = map(int, size.split("x"))
     data = array.array("B", bytes(3 * width * height))
     image = Image(height=height, width=width, encoding="bgr8", step=3 * width, data=data)
-    _send(publisher.get_subscription_count, lambda: publisher.publish(image), rate, frames)
+    send(publisher.get_subscription_count, lambda: publisher.publish(image), rate, frames)
     node.destroy_node()
     rclpy.shutdown()
-
-
-def cyclone_camera(size: str, rate: float, frames: int) -> None:
-    from cyclonedds.core import Policy, Qos
-    from cyclonedds.domain import DomainParticipant
-    from cyclonedds.idl import IdlStruct, types
-    from cyclonedds.idl.annotations import final
-    from cyclonedds.pub import DataWriter
-    from cyclonedds.topic import Topic
-    from cyclonedds.util import duration
-
-    @dataclass
-    @final
-    class Image(IdlStruct, typename="sensor_msgs::msg::dds_::Image_"):
-        # The header, flat: the bytes are the same.
-        sec: types.int32
-        nanosec: types.uint32
-        frame_id: str
-        height: types.uint32
-        width: types.uint32
-        encoding: str
-        is_bigendian: types.uint8
-        step: types.uint32
-        data: types.sequence[types.uint8]
-
-    participant = DomainParticipant(0)
-    reliable = Policy.Reliability.Reliable(duration(milliseconds=100))
-    qos = Qos(reliable, Policy.History.KeepLast(5))
-    writer = DataWriter(participant, Topic(participant, f"rt/{TOPIC}", Image), qos=qos)
-    width, height = map(int, size.split("x"))
-    pixels = bytes(3 * width * height)
-    image = Image(0, 0, "camera", height, width, "bgr8", 0, 3 * width, pixels)
-    # Once: in Python it takes longer than a frame's time.
-    serialized = image.serialize()
-    image.serialize = lambda **_: serialized
-    _send(
-        lambda: len(writer.get_matched_subscriptions()), lambda: writer.write(image), rate, frames
-    )
-
-
-def _send(subscribers, publish, rate: float, frames: int) -> None:
-    while not subscribers():
-        time.sleep(0.05)
-    time.sleep(1)  # until the subscriber knows us as well
-    due = time.monotonic()
-    for _ in range(frames):
-        publish()
-        due += 1 / rate
-        time.sleep(max(0, due - time.monotonic()))
-    time.sleep(1)
 
 
 def bystander() -> None:
@@ -153,13 +104,13 @@ def inside(situation: Situation, arguments: argparse.Namespace) -> None:
     _shell(f"mount -t tmpfs -o size={situation.memory}m tmpfs /dev/shm; ip link set lo up")
     _shell("ip link add wire type veth peer name cable; " + link.format("wire", 1))
     me = [sys.executable, __file__]
+    program = [*me, "camera"]
     idle = [_start([*me, "bystander"]) for _ in range(situation.bystanders)]
     for process in idle:
         process.stdout.readline()
     if situation.cyclone:
-        me[0] = arguments.cyclone
-    role = "cyclone_camera" if situation.cyclone else "camera"
-    command = [*me, role, arguments.size, str(arguments.rate), str(arguments.frames)]
+        program = [arguments.cyclone, str(Path(__file__).with_name("cyclone_camera.py"))]
+    command = [*program, arguments.size, str(arguments.rate), str(arguments.frames)]
     if situation.networked:
         plug = f"ip link set lo up; {link.format('cable', 2)} {slow.format('cable')}"
         shell = ["sh", "-c", f'echo; read go; {plug} echo; exec "$@"', "-"]
@@ -225,8 +176,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     role, *values = sys.argv[1:] or [""]
-    if role in ("camera", "cyclone_camera"):
-        globals()[role](values[0], float(values[1]), int(values[2]))
+    if role == "camera":
+        camera(values[0], float(values[1]), int(values[2]))
     elif role == "bystander":
         bystander()
     elif role == "inside":
