@@ -37,6 +37,7 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
         "config/security/regseg.policy.xml",
         "config/regseg.rviz",
         "config/fastdds.xml",
+        "config/fastdds-large.xml",
     ):
         assert (installed.share / file).is_file(), file
     marker = installed.prefix / "share/ament_index/resource_index/packages/regseg_ros"
