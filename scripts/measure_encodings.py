@@ -7,6 +7,7 @@ import array
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,19 +23,21 @@ SIZES = [(480, 640), (720, 1280)]
 ROUNDS = 40
 
 
-def raw(pixels: np.ndarray, encoding: str, height: int, width: int) -> Callable[[], Frame]:
+def raw(
+    pixels: np.ndarray[Any, Any], encoding: str, height: int, width: int
+) -> Callable[[], Frame]:
     data = array.array("B", pixels.tobytes())
     step = pixels[0].nbytes
     message = Image(height=height, width=width, encoding=encoding, step=step, data=data)
     return lambda: frames.to_frame(message)
 
 
-def packed(file: np.ndarray) -> Callable[[], Frame]:
+def packed(file: np.ndarray[Any, Any]) -> Callable[[], Frame]:
     message = CompressedImage(format="jpeg", data=array.array("B", file.tobytes()))
     return lambda: compressed.to_frame(message, 64_000_000)
 
 
-def inputs(rgb: np.ndarray) -> dict[str, Callable[[], Frame]]:
+def inputs(rgb: np.ndarray[Any, Any]) -> dict[str, Callable[[], Frame]]:
     height, width, _ = rgb.shape
     gray, bgr = rgb[..., 1], np.ascontiguousarray(rgb[..., ::-1])
     made = {
