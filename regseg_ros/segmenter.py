@@ -9,9 +9,7 @@ if __name__ == "__main__":
     raise SystemExit
 
 import functools
-import os
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -31,7 +29,6 @@ from regseg_ros.pipeline import Pipeline
 from regseg_ros.process import run, spin
 from regseg_ros.publishing import ToCompress, compress
 from regseg_ros.settings import SegmenterSettings
-from regseg_ros.transport import Finding, Severity, findings
 from regseg_ros.worker import Worker
 
 #: Seconds between two looks at who listens.
@@ -49,15 +46,8 @@ class SegmenterNode(UndoingNode):
     cleanup undo them.
     """
 
-    def __init__(self, transport: Sequence[Finding] = ()) -> None:
-        """`transport`: what was wrong with it before this process took part."""
+    def __init__(self) -> None:
         super().__init__("regseg")
-        self._transport = [str(finding) for finding in transport]
-        for finding in transport:
-            if finding.severity == Severity.WARNING:
-                self.get_logger().warning(str(finding))
-            else:
-                self.get_logger().info(str(finding))
         parameters.declare(self, SegmenterSettings, lambda: self.is_configured)
         parameters.declare_cameras(self, parameters.read(self, SegmenterSettings).cameras)
         self._namesakes = Namesakes(self)
@@ -106,9 +96,7 @@ class SegmenterNode(UndoingNode):
     def _report(self) -> None:
         assert self._network is not None
         self._namesakes.look()
-        message = DiagnosticArray(
-            status=[camera.look(self._network.segment, self._transport) for camera in self._cameras]
-        )
+        message = DiagnosticArray(status=[c.look(self._network.segment) for c in self._cameras])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
@@ -137,6 +125,4 @@ def _segment_until_told(node: SegmenterNode) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     keep_freed_memory()
-    # Before rclpy makes the participant, which takes its part of the shared memory.
-    transport = findings(os.environ)
-    run(lambda: SegmenterNode(transport), _segment_until_told, arguments)
+    run(SegmenterNode, _segment_until_told, arguments)
