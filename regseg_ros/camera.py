@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,10 +128,13 @@ class Camera:
                 f"first mask of {self.title} {latency:.2f} s after its frame, by {backend}"
             )
 
-    def look(self, segment: Segmenter) -> DiagnosticStatus:
-        """How this camera does; the log says why where it has no masks. Once a second."""
+    def look(self, segment: Segmenter, transport: Sequence[str]) -> DiagnosticStatus:
+        """How this camera does; the log says why where it has no masks. Once a second.
+
+        `transport`: what is known to be wrong with it.
+        """
         self.input.review()
-        return self._monitor.look(segment, self.input.source, bool(self.topics.wanted()))
+        return self._monitor.look(segment, self.input.source, bool(self.topics.wanted()), transport)
 
     def summary(self, segment: Segmenter) -> str:
         """What became of its frames, in a line."""

@@ -37,7 +37,7 @@ class Monitor:
         segment: Segmenter,
         source: Source,
         wanted: bool,
-        transport: Sequence[str] = (),
+        transport: Sequence[str],
     ) -> DiagnosticStatus:
         """Its status; logs why masks are missing, and when they are back.
 

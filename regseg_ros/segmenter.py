@@ -9,6 +9,7 @@ if __name__ == "__main__":
     raise SystemExit
 
 import functools
+import os
 import sys
 from contextlib import ExitStack
 
@@ -29,6 +30,7 @@ from regseg_ros.pipeline import Pipeline
 from regseg_ros.process import run, spin
 from regseg_ros.publishing import ToCompress, compress
 from regseg_ros.settings import SegmenterSettings
+from regseg_ros.transport import Severity, findings, warnings
 from regseg_ros.worker import Worker
 
 #: Seconds between two looks at who listens.
@@ -47,12 +49,19 @@ class SegmenterNode(UndoingNode):
     """
 
     def __init__(self) -> None:
+        # Before the participant takes its part of the shared memory.
+        self._transport = findings(os.environ)
         super().__init__("regseg")
         parameters.declare(self, SegmenterSettings, lambda: self.is_configured)
         parameters.declare_cameras(self, parameters.read(self, SegmenterSettings).cameras)
         self._namesakes = Namesakes(self)
 
     def configure(self, undo: ExitStack) -> None:
+        for finding in self._transport:
+            if finding.severity is Severity.WARNING:
+                self.get_logger().warning(str(finding))
+            else:
+                self.get_logger().info(str(finding))
         settings = parameters.read(self, SegmenterSettings)
         names = settings.camera_names
         parameters.declare_cameras(self, names)
@@ -96,7 +105,8 @@ class SegmenterNode(UndoingNode):
     def _report(self) -> None:
         assert self._network is not None
         self._namesakes.look()
-        message = DiagnosticArray(status=[c.look(self._network.segment) for c in self._cameras])
+        segment, transport = self._network.segment, warnings(self._transport)
+        message = DiagnosticArray(status=[c.look(segment, transport) for c in self._cameras])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

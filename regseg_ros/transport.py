@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -95,6 +95,18 @@ def findings(
     if profile.segment:
         found += _of_shared_memory(profile.needed, shared_memory)
     return found + _of_receive_buffers(profile.receive_buffer, receive_limit)
+
+
+def warnings(found: Iterable[Finding]) -> list[str]:
+    """Those that cost frames on this machine."""
+    return [str(finding) for finding in found if finding.severity is Severity.WARNING]
+
+
+def command(environment: Mapping[str, str]) -> str:
+    """What a shell is to be told, so that a process has shared memory that fits images."""
+    distribution = environment.get("ROS_DISTRO", DISTRIBUTIONS_OF_FAST_DDS_2[-1])
+    old = distribution in DISTRIBUTIONS_OF_FAST_DDS_2
+    return f"export {FAST_DDS_2 if old else FAST_DDS_3}={PROFILE}"
 
 
 def read_profile(path: Path) -> Profile:

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from regseg_ros.statistics import COMPILING, LOST, OVER_RATE, TOO_OLD, Report
+from regseg_ros.transport import command
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-#: Where the profile is, for a shell.
-PROFILE = "$(ros2 pkg prefix regseg_ros)/share/regseg_ros/config/fastdds.xml"
 _SUFFIX = "/compressed"
 #: Image topics that a sentence names at most.
 _NAMED = 5
@@ -154,15 +153,9 @@ def cure(transport: Sequence[str]) -> str:
     """What to do against lost frames. `transport`: as in Situation."""
     known = "; ".join(transport) or (
         "start the camera driver with the shared memory that images need, too:"
-        f" `export {variable()}={PROFILE}`"
+        f" `{command(os.environ)}`"
     )
     return f"{known}. From another machine: set qos to reliable"
-
-
-def variable() -> str:
-    """Where Fast DDS looks for its profile; it was renamed after Jazzy."""
-    old = os.environ.get("ROS_DISTRO", "jazzy") in ("humble", "iron", "jazzy")
-    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def _silent(now: Situation) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
@@ -15,8 +16,9 @@ from rclpy.utilities import remove_ros_args
 
 from regseg_ros.doctor import machine, topics
 from regseg_ros.doctor.nodes import Nodes
-from regseg_ros.doctor.verdict import Verdict, fail, ok, show
+from regseg_ros.doctor.verdict import Verdict, fail, ok, show, warn
 from regseg_ros.graph import image_topics
+from regseg_ros.transport import Finding, Severity, findings, warnings
 from regseg_ros.why import unheard
 
 #: Seconds in which whoever is there is seen: who has missed our first words hears the next after
@@ -32,8 +34,8 @@ _TOPICS = 6
 class Examination:
     """Looks and listens from now on; `topic` alone, or where it is None what cameras there are."""
 
-    def __init__(self, node: Node, topic: str | None) -> None:
-        self._node, self._topic = node, topic
+    def __init__(self, node: Node, topic: str | None, transport: Sequence[str]) -> None:
+        self._node, self._topic, self._transport = node, topic, transport
         self._nodes = Nodes(node)
         self._listeners: dict[str, topics.Listener] = {}
         self._simulated = False
@@ -61,7 +63,7 @@ class Examination:
             )
         for name in (chosen := self._chosen(images)):
             listener = self._listeners.get(name) or topics.Listener(self._node, name)
-            found += topics.verdicts(self._node, listener, images, ())
+            found += topics.verdicts(self._node, listener, images, self._transport)
         if not chosen:
             found.append(fail("topic", f"no image topic: {unheard('', '', [], {})}"))
         return found
@@ -94,13 +96,23 @@ class Examination:
         }
 
 
-def examine(node: Node, topic: str | None, seconds: float) -> list[Verdict]:
-    """Everything there is to say, after some seconds."""
+def examine(
+    node: Node, topic: str | None, seconds: float, transport: Sequence[Finding]
+) -> list[Verdict]:
+    """Everything there is to say, after some seconds. `transport`: what is wrong with it."""
     with ThreadPoolExecutor(1) as pool:
         here = pool.submit(machine.verdicts)
-        examination = Examination(node, topic)
+        examination = Examination(node, topic, warnings(transport))
         examination.wait(seconds)
-        return [*here.result(), *examination.verdicts()]
+        return [*here.result(), *_of_transport(transport), *examination.verdicts()]
+
+
+def _of_transport(transport: Sequence[Finding]) -> list[Verdict]:
+    found = [
+        (warn if finding.severity is Severity.WARNING else ok)("transport", str(finding))
+        for finding in transport
+    ]
+    return found or [ok("transport", "shared memory fits images")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -111,11 +123,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--seconds", type=float, default=_LISTENING, help="how long to listen")
     options = parser.parse_args(remove_ros_args([parser.prog, *arguments])[1:])
+    transport = findings(os.environ)  # before the participant takes its part of the shared memory
     rclpy.init(args=arguments)
     node = Node("regseg_doctor")
     code = 1
     try:
-        code = show(examine(node, options.topic, options.seconds))
+        code = show(examine(node, options.topic, options.seconds, transport))
     except (KeyboardInterrupt, RuntimeError):
         if rclpy.ok():
             raise  # else a signal has taken the context away, and what came of it is rclpy's

@@ -90,7 +90,7 @@ class TestCameras:
         assert code == 0, said
         assert "OK    frames     /good/image_raw: " in said and "32 x 24 rgb8" in said
         assert "OK    stamps     /good/image_raw: " in said
-        for subject in ("weights", "device", "backend", "cache"):
+        for subject in ("weights", "device", "backend", "cache", "transport"):
             assert f"  {subject}" in said
 
     def test_old_stamps_and_an_unknown_encoding(
