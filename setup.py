@@ -70,7 +70,7 @@ setup(
             "segmenter = regseg_ros.entry:segmenter",
             "video_source = regseg_ros.entry:video_source",
             "recorder = regseg_ros.entry:recorder",
-            "doctor = regseg_ros.doctor.__main__:main",
+            "doctor = regseg_ros.entry:doctor",
         ],
     },
     zip_safe=False,

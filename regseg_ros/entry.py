@@ -1,4 +1,4 @@
-"""What `ros2 run regseg_ros ...` starts: catches signals, then imports the node, for seconds."""
+"""What `ros2 run regseg_ros ...` starts: signals are caught before imports that take seconds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def recorder() -> None:
     _start("recorder")
 
 
-def _start(module: str) -> None:
-    signals.catch()
-    importlib.import_module(f"regseg_ros.{module}").main()
+def doctor() -> None:
+    _start("doctor.__main__", interrupted=1)  # no verdict is not a good one
+
+
+def _start(module: str, interrupted: int = 0) -> None:
+    signals.catch(interrupted)
+    try:
+        importlib.import_module(f"regseg_ros.{module}").main()
+    finally:
+        signals.ignore()
+    signals.done()

@@ -37,13 +37,12 @@ def run(
     arguments: list[str] | None = None,
     ending: float = ENDING,
 ) -> None:
-    """Makes a node and lets it work until it is done, or SIGINT or SIGTERM ends it with status 0.
+    """Makes a node and lets it work until it is done, or a signal that `entry` catches ends it.
 
-    A signal shuts the context down; the node then has `ending` seconds to end in order. Wrong
+    That shuts the context down; the node then has `ending` seconds to end in order. Wrong
     arguments and parameters, and files that cannot be read or written, end it with one line and
     status 1.
     """
-    signals.catch()
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
@@ -68,11 +67,9 @@ def run(
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-        signals.ignore()
     # What a lifecycle node keeps of DDS goes with its last reference.
     node = None
     gc.collect()
-    signals.done()
 
 
 def _explained(error: RuntimeError) -> str:

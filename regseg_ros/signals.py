@@ -31,8 +31,8 @@ _caught = False
 _done = False
 
 
-def catch() -> None:
-    """From now on SIGINT and SIGTERM end this process with status 0: at once, until `end_by`.
+def catch(status: int = 0) -> None:
+    """From now on SIGINT and SIGTERM end this process with a status: at once, until `end_by`.
 
     To be called in the main thread; a second call changes nothing.
     """
@@ -45,7 +45,7 @@ def catch() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    threading.Thread(target=_wait, args=(read,), name="signals", daemon=True).start()
+    threading.Thread(target=_wait, args=(read, status), name="signals", daemon=True).start()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: None)  # the thread does the work
 
@@ -54,7 +54,7 @@ def end_by(begin: Callable[[], None], seconds: float) -> None:
     """From now on the first signal calls `begin`, in another thread; those after it do nothing.
 
     A process that is still there `seconds` later, such as one that is stuck in a C library, is
-    ended where it stands, with status 0 all the same. It leaves behind what a killed one does.
+    ended where it stands, with the same status. It leaves behind what a killed one does.
     """
     global _ending
     with _lock:
@@ -76,21 +76,21 @@ def done() -> None:
     _done = True
 
 
-def _wait(read: int) -> None:
+def _wait(read: int, status: int) -> None:
     while os.read(read, 1)[0] not in _SIGNALS:
         pass
     with _lock:
         if _ending is None:
-            os._exit(0)  # Nothing has begun that would need an end.
-    limit = threading.Timer(_ending.seconds, _end_here, (_ending.seconds,))
+            os._exit(status)  # Nothing has begun that would need an end.
+    limit = threading.Timer(_ending.seconds, _end_here, (_ending.seconds, status))
     limit.daemon = True
     limit.start()
     _ending.begin()
 
 
-def _end_here(seconds: float) -> None:
+def _end_here(seconds: float, status: int) -> None:
     print(f"ending took over {seconds:g} s: ended without cleaning up", file=sys.stderr, flush=True)
-    os._exit(0)
+    os._exit(status)
 
 
 def _leave() -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from regseg_ros import entry
+
+    entry.doctor()  # catches signals first: the imports below take seconds
+    raise SystemExit
+
 import argparse
 import os
 import sys
@@ -12,12 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from regseg_ros import signals
 from regseg_ros.doctor import machine, topics
 from regseg_ros.doctor.nodes import Nodes
 from regseg_ros.doctor.verdict import Verdict, fail, ok, show, warn
 from regseg_ros.graph import image_topics
+from regseg_ros.process import ENDING
 from regseg_ros.transport import Finding, Severity, findings, warnings
 from regseg_ros.why import unheard
 
@@ -124,19 +133,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=_LISTENING, help="how long to listen")
     options = parser.parse_args(remove_ros_args([parser.prog, *arguments])[1:])
     transport = findings(os.environ)  # before the participant takes its part of the shared memory
-    rclpy.init(args=arguments)
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    signals.end_by(rclpy.try_shutdown, ENDING)
     node = Node("regseg_doctor")
     code = 1
     try:
         code = show(examine(node, options.topic, options.seconds, transport))
-    except (KeyboardInterrupt, RuntimeError):
+    except RuntimeError:
         if rclpy.ok():
             raise  # else a signal has taken the context away, and what came of it is rclpy's
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,14 +14,16 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 #: Messages of others: rclpy's, Python's, NumPy's.
 FOREIGN = {
     "No module named 'torch'",
+    "This Fast DDS version doesn't have the security libraries",
     "A module that was compiled using NumPy 1.x cannot be run in NumPy 2",
 }
 
 
 def texts() -> str:
-    """Every literal text of the two packages, and the scripts, one a line."""
+    """Every literal text of the packages, launch files and scripts, one a line."""
     found = [path.read_text() for path in ROOT.glob("scripts/*.sh")]
-    for path in [*ROOT.glob("regseg_core/**/*.py"), *ROOT.glob("regseg_ros/**/*.py")]:
+    folders = ("regseg_core", "regseg_ros", "launch")
+    for path in [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]:
         found += [
             node.value
             for node in ast.walk(ast.parse(path.read_text()))
