@@ -50,6 +50,7 @@ class Network:
         undo.callback(lambda: self._classes.hide())
         self._label_infos = self._create_label_infos(cameras, undo)
         self._loading = threading.Lock()
+        self._ended = False
         # A group of its own: others' callbacks would wait until the weights are loaded.
         service = node.create_service(
             Trigger,
@@ -89,10 +90,17 @@ class Network:
             if self._node.executor is not None:
                 loaded.add_done_callback(lambda _, wake=self._node.executor.wake: wake())
             # In a thread of its own, so that frames go on; it ends, so that PyTorch's threads do.
-            threading.Thread(target=self._load_for, args=(wanted, loaded), daemon=True).start()
+            work = (wanted, self.segment, loaded)
+            threading.Thread(target=self._load_for, args=work, daemon=True).start()
             new, seconds = await loaded
+            if self._ended:
+                new.close()
+                raise ArgumentError("the node was cleaned up meanwhile")
             self._take_over(new, wanted)
         except Exception as error:
+            if self._ended:
+                response.message = str(error)
+                return response
             parameters.write(self._node, {name: getattr(self.settings, name) for name in _LOADED})
             response.message = f"{error}; still running: {self.segment.description}"
             self._node.get_logger().error(f"load_weights failed: {response.message}")
@@ -104,12 +112,12 @@ class Network:
             self._loading.release()
         return response
 
-    def _load_for(self, wanted: SegmenterSettings, loaded: Future) -> None:
+    def _load_for(self, wanted: SegmenterSettings, old: Segmenter, loaded: Future) -> None:
         """Loads, and warms up for what the old network segments."""
         started = time.monotonic()
         try:
             new = _load(wanted)
-            for kind in self.segment.kinds()[: self._cameras]:
+            for kind in old.kinds()[: self._cameras]:
                 new.compile(kind)  # else frames would be slower until it is
                 new.warm_up(kind, wait=True)
         except Exception as error:
@@ -156,6 +164,7 @@ class Network:
         return compiled if frames is None else self.segment.spec(*frames, self.confidence)
 
     def _forget(self) -> None:
+        self._ended = True
         self.segment.close()
         del self.segment
         release_memory()

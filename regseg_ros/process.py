@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from regseg_core.files import FileError
 from regseg_ros import signals
+from regseg_ros.logs import THROTTLE
 
 #: Seconds from a signal to the end at the latest; `ros2 launch` waits for five.
 ENDING = 1.8
@@ -29,6 +31,29 @@ def spin(node: Node) -> None:
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     executor.spin()
+
+
+def keep_spinning(node: Node) -> None:
+    """As `spin`, but a callback that raises is logged, and the others go on.
+
+    rclpy's own services raise for requests that make no sense, and would end the process.
+    """
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    while node.context.ok():
+        try:
+            executor.spin_once()
+        except ExternalShutdownException:
+            raise
+        except rclpy_implementation.InvalidHandle:
+            pass  # Destroyed while its callback ran: there is nobody to answer.
+        except Exception:
+            if not node.context.ok():
+                raise
+            node.get_logger().error(
+                f"a callback failed, the node goes on: {traceback.format_exc()}",
+                throttle_duration_sec=THROTTLE,
+            )
 
 
 def run(

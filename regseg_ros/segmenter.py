@@ -14,6 +14,7 @@ import sys
 from contextlib import ExitStack
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 
@@ -27,7 +28,7 @@ from regseg_ros.mailbox import Mailbox
 from regseg_ros.monitor import Namesakes
 from regseg_ros.network import Network
 from regseg_ros.pipeline import Pipeline
-from regseg_ros.process import run, spin
+from regseg_ros.process import keep_spinning, run
 from regseg_ros.publishing import ToCompress, compress
 from regseg_ros.settings import SegmenterSettings
 from regseg_ros.transport import Severity, findings, warnings
@@ -91,8 +92,10 @@ class SegmenterNode(UndoingNode):
         undo.callback(self._stop, Worker("segmenting", arrivals, pipeline))
         for camera in self._cameras:
             camera.start(arrivals, settings.lazy, undo)
+        # A simulator that stands still, or is not there, stops the node's own clock.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
         for seconds, work in ((_ATTEND, self._attend), (_REPORT, self._report)):
-            undo.callback(self.destroy_timer, self.create_timer(seconds, work))
+            undo.callback(self.destroy_timer, self.create_timer(seconds, work, clock=clock))
         self._network.announce()
         for camera in self._cameras:
             outputs = ", ".join(camera.topics.names)
@@ -130,7 +133,7 @@ def _segment_until_told(node: SegmenterNode) -> None:
         success = TransitionCallbackReturn.SUCCESS
         if node.trigger_configure() != success or node.trigger_activate() != success:
             sys.exit(0 if not node.context.ok() else 1)
-    spin(node)
+    keep_spinning(node)
 
 
 def main(arguments: list[str] | None = None) -> None:
