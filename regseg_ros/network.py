@@ -20,7 +20,7 @@ from regseg_core.device import release_memory
 from regseg_core.errors import ArgumentError
 from regseg_ros import parameters
 from regseg_ros.messages import label_info_message
-from regseg_ros.parameters import ClassParameters, unknown_classes
+from regseg_ros.parameters import ClassParameters, misfit
 from regseg_ros.settings import AT_LOADING, SegmenterSettings, described
 
 LATCHED_QOS = QoSProfile(
@@ -46,7 +46,7 @@ class Network:
         undo.callback(self._forget)
         self._cameras = len(cameras)
         self._expected = self._expects()
-        self._classes = ClassParameters(node, self.segment.labels)
+        self._classes = self._show_classes()
         undo.callback(lambda: self._classes.hide())
         self._label_infos = self._create_label_infos(cameras, undo)
         self._loading = threading.Lock()
@@ -93,9 +93,9 @@ class Network:
             work = (wanted, self.segment, loaded)
             threading.Thread(target=self._load_for, args=work, daemon=True).start()
             new, seconds = await loaded
-            if self._ended:
+            if wrong := self._objection(new):
                 new.close()
-                raise ArgumentError("the node was cleaned up meanwhile")
+                raise ArgumentError(wrong)
             self._take_over(new, wanted)
         except Exception as error:
             if self._ended:
@@ -117,21 +117,39 @@ class Network:
         started = time.monotonic()
         try:
             new = _load(wanted)
-            for kind in old.kinds()[: self._cameras]:
-                new.compile(kind)  # else frames would be slower until it is
-                new.warm_up(kind, wait=True)
+            try:
+                for kind in old.kinds()[: self._cameras]:
+                    new.compile(kind)  # else frames would be slower until it is
+                    new.warm_up(kind, wait=True)
+            except Exception:
+                new.close()
+                raise
         except Exception as error:
             loaded.set_exception(error)
         else:
             loaded.set_result((new, time.monotonic() - started))
+
+    def _objection(self, new: Segmenter) -> str:
+        """Why it cannot take over; empty where it can."""
+        if self._ended:
+            return "the node was cleaned up meanwhile"
+        if self.confidence and _always_sure(new):
+            return (
+                "~/confidence is published, and the engine file was compiled without --confidence:"
+                " compile it with that, or configure the node anew"
+            )
+        return ""
 
     def _take_over(self, new: Segmenter, wanted: SegmenterSettings) -> None:
         old, self.segment, self.settings = self.segment, new, wanted
         old.close()
         self._expected = self._expects()
         self._classes.hide()
-        self._classes = ClassParameters(self._node, new.labels)
+        self._classes = self._show_classes()
         self.announce()
+
+    def _show_classes(self) -> ClassParameters:
+        return ClassParameters(self._node, self.segment.labels, _always_sure(self.segment))
 
     def _create_label_infos(self, cameras: list[str], undo: ExitStack) -> list[Any]:
         """One beside each camera's outputs, where consumers look for it."""
@@ -182,6 +200,13 @@ def _load(settings: SegmenterSettings) -> Segmenter:
         engine=settings.engine or None,
         wait=False,
     )
-    if unknown := unknown_classes(settings.classes_of_interest, segment.labels):
-        raise ArgumentError(unknown)
+    interest, least = settings.classes_of_interest, settings.min_confidence
+    if wrong := misfit(interest, least, segment.labels, _always_sure(segment)):
+        segment.close()
+        raise ArgumentError(wrong)
     return segment
+
+
+def _always_sure(segment: Segmenter) -> bool:
+    """Whether its engine file gives no confidence."""
+    return segment.engine_spec is not None and not segment.engine_spec.confidence

@@ -110,12 +110,13 @@ class ClassParameters:
     """Class names, ids and colours (R, G, B, R, G, B, ...), where other nodes can read them.
 
     Nobody can change them until `hide`. rclpy's own read-only parameters could never be taken back,
-    for the classes of other weights. Names that are no class of these are refused for
-    `classes_of_interest`.
+    for the classes of other weights. What does not fit the weights is refused: names that are no
+    class of theirs for `classes_of_interest`, and `min_confidence` where `always_sure`, since there
+    is no confidence.
     """
 
-    def __init__(self, node: Node, labels: LabelSet) -> None:
-        self._node, self._labels = node, labels
+    def __init__(self, node: Node, labels: LabelSet, always_sure: bool) -> None:
+        self._node, self._labels, self._always_sure = node, labels, always_sure
         self._values = {
             "class_names": list(labels.names),
             "class_ids": list(labels.ids),
@@ -135,16 +136,21 @@ class ClassParameters:
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
         if named := [p.name for p in changes if p.name in self._values]:
             return _refused(f"{', '.join(named)}: read-only, of the loaded weights")
-        for change in changes:
-            if change.name == "classes_of_interest" and (
-                unknown := unknown_classes(change.value, self._labels)
-            ):
-                return _refused(unknown)
+        values = {change.name: change.value for change in changes}
+        interest = values.get("classes_of_interest", ())
+        if wrong := misfit(
+            interest, values.get("min_confidence", 0.0), self._labels, self._always_sure
+        ):
+            return _refused(wrong)
         return SetParametersResult(successful=True)
 
 
-def unknown_classes(names: Iterable[str], labels: LabelSet) -> str:
-    """What is wrong with `classes_of_interest`; empty where nothing is."""
-    if missing := [name for name in names if name and name not in labels.names]:
+def misfit(
+    interest: Iterable[str], min_confidence: float, labels: LabelSet, always_sure: bool
+) -> str:
+    """Why `classes_of_interest` or `min_confidence` do not fit weights; empty where they do."""
+    if missing := [name for name in interest if name and name not in labels.names]:
         return f"classes_of_interest: {', '.join(missing)}: give names of {', '.join(labels.names)}"
+    if min_confidence > 0 and always_sure:
+        return "min_confidence: the engine file was compiled without --confidence"
     return ""
