@@ -1,16 +1,19 @@
 """A camera of another vendor: Image messages by Cyclone DDS, for measure_transport.py.
 
-python scripts/cyclone_camera.py WIDTHxHEIGHT RATE FRAMES      (pip install cyclonedds)
+Needs the package cyclonedds:  python scripts/cyclone_camera.py WIDTHxHEIGHT RATE FRAMES
 """
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TOPIC = "camera/image_raw"
 
 
-def send(subscribers, publish, rate: float, frames: int) -> None:
+def send(
+    subscribers: Callable[[], int], publish: Callable[[], object], rate: float, frames: int
+) -> None:
     """Publishes at a steady rate, from a second after the first subscriber is there."""
     while not subscribers():
         time.sleep(0.05)
@@ -34,7 +37,7 @@ def main(size: str, rate: float, frames: int) -> None:
 
     @dataclass
     @final
-    class Image(IdlStruct, typename="sensor_msgs::msg::dds_::Image_"):
+    class Image(IdlStruct, typename="sensor_msgs::msg::dds_::Image_"):  # type: ignore[call-arg, misc]
         # The header, flat: the bytes are the same.
         sec: types.int32
         nanosec: types.uint32

@@ -10,19 +10,21 @@ subscriber one that counts, with depth 10. PYTHON is one with the package cyclon
 
 import argparse
 import array
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from cyclone_camera import TOPIC, send
 
 PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"
+Process = subprocess.Popen[bytes]
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+RELIABILITIES = ("best_effort", "reliable")
 SIZES = ("640x480", "1280x720", "1920x1080")
 
 
@@ -79,22 +81,21 @@ def bystander() -> None:
     sys.stdin.read()
 
 
-def subscriber(reliable: bool, camera_process: subprocess.Popen) -> int:
+def subscriber(reliability: str, camera_process: Process) -> int:
     """The number of frames that arrive until the camera ends."""
     import rclpy
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
 
     rclpy.init()
-    node, received = rclpy.create_node("subscriber"), []
-    kind = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    count = lambda image: received.append(image.height)  # noqa: E731
-    node.create_subscription(Image, TOPIC, count, QoSProfile(depth=10, reliability=kind))
+    node, heights = rclpy.create_node("subscriber"), array.array("I")
+    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[reliability.upper()])
+    node.create_subscription(Image, TOPIC, lambda image: heights.append(image.height), qos)
     while camera_process.poll() is None:
         rclpy.spin_once(node, timeout_sec=0.1)
     node.destroy_node()
     rclpy.shutdown()
-    return len(received)
+    return len(heights)
 
 
 def inside(situation: Situation, arguments: argparse.Namespace) -> None:
@@ -107,7 +108,7 @@ def inside(situation: Situation, arguments: argparse.Namespace) -> None:
     program = [*me, "camera"]
     idle = [_start([*me, "bystander"]) for _ in range(situation.bystanders)]
     for process in idle:
-        process.stdout.readline()
+        _heard_from(process)
     if situation.cyclone:
         program = [arguments.cyclone, str(Path(__file__).with_name("cyclone_camera.py"))]
     command = [*program, arguments.size, str(arguments.rate), str(arguments.frames)]
@@ -115,27 +116,33 @@ def inside(situation: Situation, arguments: argparse.Namespace) -> None:
         plug = f"ip link set lo up; {link.format('cable', 2)} {slow.format('cable')}"
         shell = ["sh", "-c", f'echo; read go; {plug} echo; exec "$@"', "-"]
         camera_process = _start(["unshare", "-n", *shell, *command])
-        camera_process.stdout.readline()  # it has a network of its own now
+        _heard_from(camera_process)  # it has a network of its own now
         _shell(f"ip link set cable netns {camera_process.pid}")
+        assert camera_process.stdin is not None
         camera_process.stdin.close()
-        camera_process.stdout.readline()
+        _heard_from(camera_process)
     else:
         _shell("ip link set cable up")
         camera_process = _start(command)
-    print(subscriber(arguments.reliable, camera_process))
+    print(subscriber(arguments.reliability, camera_process))
     for process in idle:
         process.communicate()
 
 
-def _start(command: list[str]) -> subprocess.Popen:
+def _start(command: list[str]) -> Process:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _heard_from(process: Process) -> None:
+    assert process.stdout is not None
+    process.stdout.readline()
 
 
 def _shell(command: str) -> None:
     subprocess.run(["sh", "-ec", command], check=True)
 
 
-def measure(situation: Situation, arguments: argparse.Namespace, **values) -> int:
+def measure(situation: Situation, arguments: argparse.Namespace, **values: str) -> int:
     """The median of some runs, each in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {"ROS_DOMAIN_ID": "0", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
@@ -157,19 +164,20 @@ def main() -> None:
     parser.add_argument("--cyclone", help="a Python with the package cyclonedds")
     parser.add_argument("--only", default="", help="situations whose name has this text")
     parser.add_argument("--size", nargs="+", default=SIZES, help="width x height, as 1280x720")
+    parser.add_argument("--reliability", nargs="+", default=RELIABILITIES, choices=RELIABILITIES)
     parser.add_argument("--rate", type=float, default=15.0, help="frames a second")
     parser.add_argument("--frames", type=int, default=100, help="frames of a run")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the median counts")
     arguments = parser.parse_args()
-    columns = [(size, reliable) for size in arguments.size for reliable in (False, True)]
-    titles = [f"{size} {'reliable' if reliable else 'best effort'}" for size, reliable in columns]
+    columns = list(itertools.product(arguments.size, arguments.reliability))
+    titles = [f"{size} {reliability}" for size, reliability in columns]
     print("|", " | ".join(["situation", *titles]), "|")
     print("|---" * (1 + len(titles)) + "|")
     for situation in SITUATIONS:
         if arguments.only in situation.name and (arguments.cyclone or not situation.cyclone):
             cells = [
-                str(measure(situation, arguments, size=size, reliable=reliable))
-                for size, reliable in columns
+                str(measure(situation, arguments, size=size, reliability=reliability))
+                for size, reliability in columns
             ]
             print("|", " | ".join([situation.name, *cells]), "|", flush=True)
 
