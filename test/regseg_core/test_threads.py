@@ -1,0 +1,39 @@
+"""Threads of PyTorch: one team alone, that of the thread in which frames are segmented."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from places import ROOT
+
+#: Prints how many threads the process has: before, once all is loaded and warm, and with a frame.
+PROGRAM = """
+import os, time
+import numpy as np
+from regseg_core import Segmenter
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before = threads()
+segment = Segmenter(backend="eager", cache=None)
+segment.warm_up(segment.spec(96, 128))
+loaded = threads()
+segment(np.zeros((96, 128, 3), np.uint8))
+print(before, loaded, threads())
+"""
+
+
+def test_loading_and_warming_up_leave_no_team_behind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "OMP_NUM_THREADS": "3", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, loaded, running = map(int, done.stdout.split())
+    assert loaded == before, "a second team would share the cores with that of the frames"
+    assert running == before + 2, "the team of the thread in which frames are segmented"
