@@ -13,6 +13,7 @@ import array
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from cyclone_camera import TOPIC, send
 
+HUNG = -1
 PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"
 Process = subprocess.Popen[bytes]
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -124,6 +126,8 @@ def inside(situation: Situation, arguments: argparse.Namespace) -> None:
     else:
         _shell("ip link set cable up")
         camera_process = _start(command)
+    # Fast DDS may hang in a reader: see docs/transport.md.
+    signal.alarm(30 + int(3 * arguments.frames / arguments.rate))
     print(subscriber(arguments.reliability, camera_process))
     for process in idle:
         process.communicate()
@@ -143,18 +147,19 @@ def _shell(command: str) -> None:
 
 
 def measure(situation: Situation, arguments: argparse.Namespace, **values: str) -> int:
-    """The median of some runs, each in a process of its own."""
+    """The median of some runs, each in a process of its own; HUNG for those that never end."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {"ROS_DOMAIN_ID": "0", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
     if situation.profile:
         environment |= dict.fromkeys(VARIABLES, str(PROFILE))
     texts = json.dumps(vars(situation)), json.dumps({**vars(arguments), **values})
     command = ["unshare", "-rnm", sys.executable, __file__, "inside", *texts]
-    runs = [
-        subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
-        for _ in range(arguments.repeat)
-    ]
-    counts = [int(run.splitlines()[-1]) for run in runs]
+    counts = []
+    for _ in range(arguments.repeat):
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE)
+        if run.returncode != -signal.SIGALRM:
+            run.check_returncode()
+        counts.append(int(run.stdout.splitlines()[-1]) if run.stdout else HUNG)
     print(situation.name, values, counts, file=sys.stderr)
     return int(statistics.median(counts))
 
