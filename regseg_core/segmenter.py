@@ -199,7 +199,7 @@ class Segmenter:
         Raises BackendError where a named backend cannot run them.
         """
         runner = self._runners.use(self.job(spec))
-        runner.prepare()
+        self._runners.prepare(runner)
         return runner.backend
 
     def warm_up(self, spec: GraphSpec, wait: bool | None = None) -> None:
@@ -227,7 +227,7 @@ class Segmenter:
         started = time.monotonic()
         runner = self._runners.use(self.job(spec), at_once=True)
         if spec == self.engine_spec or not runner.at_once:
-            runner.prepare()
+            self._runners.prepare(runner)
         shape = ENCODINGS[spec.encoding].shape(spec.height, spec.width)
         pixels = np.zeros(shape, np.uint8)
         frame = Frame(pixels, spec.encoding, spec.height, spec.width, spec.rotation)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 from regseg_ros import signals
 
 
 def segmenter() -> None:
+    # Read when PyTorch is imported. OpenMP's threads else wait for one another by spinning, a
+    # millisecond for each operator, which on cores that others use too makes frames ten times
+    # as slow.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _start("segmenter")
 
 

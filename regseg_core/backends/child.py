@@ -106,7 +106,11 @@ class Compilers:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                    env={
+                        "OMP_WAIT_POLICY": "passive",  # no spinning on cores that frames need
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(paths),
+                    },
                 )
             self._running.add(process)
         # From here, so that it holds for the imports too.

@@ -68,7 +68,7 @@ class Runners:
         self._backends, self._health, self._store, self._wait = backends, health, store, wait
         self._kinds: dict[GraphSpec, _Kind] = {}
         self._now = 0
-        self._lock = threading.Lock()
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._opens = self._closed = False
         self._threads: set[threading.Thread] = set()
 
@@ -95,6 +95,11 @@ class Runners:
                         self._opens = True
                         self._start(self._open_all, "compiling")
             return runner
+
+    def prepare(self, runner: Runner) -> None:
+        """`Runner.prepare` in this thread, when it is its turn."""
+        with self._turn:
+            runner.prepare()
 
     def kinds(self) -> list[GraphSpec]:
         """Those that came lately, newest first."""
@@ -125,7 +130,7 @@ class Runners:
     def _open_all(self) -> None:
         while (kind := self._take()) is not None:
             with contextlib.suppress(BackendError):  # it is noted, and raised for its frames
-                kind.runner.prepare()
+                self.prepare(kind.runner)
             with self._lock:
                 if kind in self._kinds.values():
                     self._make_room(kind)
