@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_ros.settings import CameraSettings
+from regseg_ros.transport import is_fast_dds
 from regseg_ros.why import COMPRESSED, IMAGE
 
 try:
@@ -109,8 +110,10 @@ class Input:
             self._say(f"hearing {self.topic} at best effort again: a publisher offers no more")
             self._subscribe()
         elif not self._reliable and not self._incompatible and sum(self._lost) >= _LOSSES:
-            offered = {info.qos_profile.reliability for info in self._publishers()}
-            if offered == {ReliabilityPolicy.RELIABLE}:
+            publishers = self._publishers()
+            offered = {info.qos_profile.reliability for info in publishers}
+            ours = all(is_fast_dds(info.endpoint_gid) for info in publishers)
+            if ours and offered == {ReliabilityPolicy.RELIABLE}:
                 self._reliable = True
                 self._say(
                     f"hearing {self.topic} reliably from now on: the transport has lost"
