@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_ros.settings import CameraSettings
+from regseg_ros.transport import is_fast_dds
 from regseg_ros.why import COMPRESSED, IMAGE
 
 try:
@@ -23,6 +24,10 @@ except ImportError:  # its name in Humble
 #: A slow network skips frames, it never queues them.
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+#: Not reliability, which is the parameter `qos`: an override is declared with the first value, and
+#: would undo what `auto` goes over to.
+_OVERRIDES = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
 
 #: So many frames that the transport loses, in so many reviews, are no accident of the start.
 _LOSSES, _REVIEWS = 5, 5
@@ -109,8 +114,10 @@ class Input:
             self._say(f"hearing {self.topic} at best effort again: a publisher offers no more")
             self._subscribe()
         elif not self._reliable and not self._incompatible and sum(self._lost) >= _LOSSES:
-            offered = {info.qos_profile.reliability for info in self._publishers()}
-            if offered == {ReliabilityPolicy.RELIABLE}:
+            publishers = self._publishers()
+            offered = {info.qos_profile.reliability for info in publishers}
+            ours = all(is_fast_dds(info.endpoint_gid) for info in publishers)
+            if ours and offered == {ReliabilityPolicy.RELIABLE}:
                 self._reliable = True
                 self._say(
                     f"hearing {self.topic} reliably from now on: the transport has lost"
@@ -128,7 +135,7 @@ class Input:
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._on_lost, incompatible_qos=self._on_incompatible
             ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=_OVERRIDES,
         )
 
     def _on_message(self, message: Any) -> None:

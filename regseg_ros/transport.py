@@ -109,6 +109,15 @@ def command(environment: Mapping[str, str]) -> str:
     return f"export {FAST_DDS_2 if old else FAST_DDS_3}={PROFILE}"
 
 
+def is_fast_dds(gid: Iterable[int]) -> bool:
+    """Whether a publisher is one of Fast DDS, by its `endpoint_gid`: that begins with the vendor.
+
+    A reliable reader of Fast DDS can hang on a sample without bytes, as Cyclone DDS sends it when
+    frames have to be sent again (docs/transport.md).
+    """
+    return bytes(gid)[:2] == b"\x01\x0f"
+
+
 def read_profile(path: Path) -> Profile:
     """Raises OSError for a file that cannot be read, ValueError for one that is no profile."""
     try:

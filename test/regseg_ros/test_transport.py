@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from regseg_ros.transport import Severity, findings, read_profile, stale_segments
+from regseg_ros.transport import Severity, findings, is_fast_dds, read_profile, stale_segments
 
 PROFILE, LARGE = ROOT / "config" / "fastdds.xml", ROOT / "config" / "fastdds-large.xml"
 DOCKER = 64 << 20
@@ -145,6 +145,12 @@ def test_another_middleware(tmp_path: Path, memory: Path, plenty: Path) -> None:
     file.write_text(xml)
     assert said({**cyclone, "CYCLONEDDS_URI": f"file://{file}"}, memory, plenty) == ""
     assert "rmw_zenoh_cpp" in said({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, memory, plenty)
+
+
+def test_the_vendor_of_a_publisher() -> None:
+    fast, cyclone = "010f3d11ae7e54a70000000000001303", "0110250be676c81a6e8daf6400000203"
+    assert is_fast_dds(bytes.fromhex(fast)) and is_fast_dds(list(bytes.fromhex(fast)))
+    assert not is_fast_dds(bytes.fromhex(cyclone)) and not is_fast_dds([])
 
 
 KILLED = """
