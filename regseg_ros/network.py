@@ -143,6 +143,10 @@ class Network:
     def _take_over(self, new: Segmenter, wanted: SegmenterSettings) -> None:
         old, self.segment, self.settings = self.segment, new, wanted
         old.close()
+        # Once nothing holds the old one any more; not here, where cameras are heard.
+        later = threading.Timer(1.0, release_memory)
+        later.daemon = True
+        later.start()
         self._expected = self._expects()
         self._classes.hide()
         self._classes = self._show_classes()
