@@ -119,9 +119,12 @@ class _Pairs(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         count, height, width, _ = frames.shape
-        pairs = frames.float().reshape(count, height, width // 2, 2, 2)
-        luma, chroma = pairs[..., self.luma], pairs[..., 1 - self.luma]
-        return _rgb(luma, chroma[..., :1], chroma[..., 1:], (count, height, width))
+        pairs = frames.float().reshape(count, height, width // 2, 4)
+        # In planes: OpenVINO takes twice as long over neighbouring bytes.
+        planes = pairs.permute(0, 3, 1, 2)
+        luma, chroma = planes[:, self.luma :: 2], planes[:, 1 - self.luma :: 2]
+        pixels = _rgb(luma, chroma[:, :1], chroma[:, 1:])
+        return pixels.permute(0, 1, 3, 4, 2).reshape(count, 3, height, width)
 
 
 class _Planes(nn.Module):
@@ -139,11 +142,12 @@ class _Planes(nn.Module):
         down, across = height // cell, width // cell
         luma = planes[:, :height].reshape(count, down, cell, across, cell)
         chroma = planes[:, height:].reshape(count, down, 1, across, 1, 2)
-        return _rgb(luma, chroma[..., self.u], chroma[..., 1 - self.u], (count, height, width))
+        pixels = _rgb(luma, chroma[..., self.u], chroma[..., 1 - self.u])
+        return pixels.reshape(count, 3, height, width)
 
 
-def _rgb(luma: Tensor, u: Tensor, v: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Brightness, and chroma that broadcasts to its pixels -> N x 3 x H x W, whole numbers.
+def _rgb(luma: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """N x ... of brightness, and chroma that broadcasts to it -> N x 3 x ..., whole numbers.
 
     Broadcasting gives each pixel the nearest chroma, as OpenCV does, and copies none of it.
     """
@@ -153,5 +157,4 @@ def _rgb(luma: Tensor, u: Tensor, v: Tensor, shape: tuple[int, int, int]) -> Ten
         luma + (_GREEN_U * u + _GREEN_V * v),
         luma + _BLUE_U * u,
     )
-    pixels = torch.stack([channel.reshape(shape) for channel in channels], dim=1)
-    return pixels.round().clamp(0, 255)
+    return torch.stack(channels, dim=1).round().clamp(0, 255)
