@@ -195,7 +195,7 @@ def test_the_node_goes_over_to_a_compiled_graph_and_keeps_segmenting(
 
 
 def test_nothing_is_computed_without_a_subscriber(fresh: Rig) -> None:
-    fresh.start()
+    fresh.start("-p", "lazy:=false")  # else the camera would not even be heard
     fresh.until_said("active:")
     fresh.until_connected()
     for _ in range(5):
