@@ -68,6 +68,19 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def share_arenas() -> None:
+    """Has the C library's threads allocate from two arenas, not from up to eight a processor.
+
+    Threads that load networks come and go, and leave holes in the arena that each happens to get:
+    a process that loaded OpenVINO's graphs again and again grew by 7 MB each time, and no more with
+    two arenas. For programs that run for months.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        arena_max = -8  # its name in malloc.h
+        libc.mallopt(arena_max, 2)
+
+
 def release_memory() -> None:
     """Frees what only cycles keep alive, and gives back what freed tensors leave."""
     gc.collect()

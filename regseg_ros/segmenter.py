@@ -18,7 +18,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 
-from regseg_core.device import keep_freed_memory
+from regseg_core.device import keep_freed_memory, share_arenas
 from regseg_core.outputs import OUTPUTS
 from regseg_ros import parameters
 from regseg_ros.camera import Arrival, Camera
@@ -138,4 +138,5 @@ def _segment_until_told(node: SegmenterNode) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     keep_freed_memory()
+    share_arenas()
     run(SegmenterNode, _segment_until_told, arguments)

@@ -53,12 +53,12 @@ class Sample:
 
 
 def sample(pid: int, since: float) -> Sample:
-    """Memory in MiB: what the process alone would give back, so without shared libraries."""
+    """Memory in MiB that is no file's: what libraries take depends on who else has mapped them."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    private = sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+    anonymous = sum(int(line.split()[1]) for line in rollup if line.startswith("Anonymous:"))
     return Sample(
         time.monotonic() - since,
-        private / 1024,
+        anonymous / 1024,
         len(list(Path(f"/proc/{pid}/task").iterdir())),
         len(list(Path(f"/proc/{pid}/fd").iterdir())),
     )
@@ -209,7 +209,7 @@ def draw(samples: list[Sample], path: Path) -> None:
     figure, axes = pyplot.subplots(3, 1, figsize=(9, 7), sharex=True, layout="constrained")
     for axis, name in zip(axes, ("memory", "threads", "handles"), strict=True):
         axis.plot([s.seconds / 60 for s in samples], [getattr(s, name) for s in samples])
-        axis.set_ylabel("private MiB" if name == "memory" else name)
+        axis.set_ylabel("anonymous MiB" if name == "memory" else name)
         axis.set_ylim(bottom=0)
     axes[-1].set_xlabel("minutes")
     path.parent.mkdir(parents=True, exist_ok=True)
