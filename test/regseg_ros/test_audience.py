@@ -42,12 +42,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
-@pytest.fixture
-def running(started: Rig) -> Iterator[Rig]:
-    yield started
-    started.forget()
-
-
 def check_counts(found: dict[str, str]) -> None:
     ends = ("segmented", "dropped", "unwanted", "refused", "failed", "in work")
     assert int(found["received"]) == sum(int(found[name]) for name in ends)

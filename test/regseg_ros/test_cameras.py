@@ -37,17 +37,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
-@pytest.fixture
-def running(started: Rig) -> Iterator[Rig]:
-    yield started
-    started.forget()
-
-
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(backend="eager")
-
-
 def test_each_camera_has_its_own_outputs_from_one_batch(running: Rig, segment: Segmenter) -> None:
     labels = {name: running.listen(f"/regseg/{name}/label") for name in NAMES}
     topics = {**{name: topic(name) for name in NAMES}, "rear": "/back/image_raw"}

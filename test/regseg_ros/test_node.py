@@ -30,18 +30,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
-@pytest.fixture
-def running(started: Rig) -> Iterator[Rig]:
-    """A rig with an active node, which many tests share."""
-    yield started
-    started.forget()
-
-
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(backend="eager")
-
-
 def frame(time_of_scene: float = 0.0, size: tuple[int, int] = (480, 360)) -> npt.NDArray[np.uint8]:
     return SyntheticStreet(*size).frame(time_of_scene)[0]
 

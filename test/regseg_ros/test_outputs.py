@@ -29,17 +29,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
-@pytest.fixture
-def running(started: Rig) -> Iterator[Rig]:
-    yield started
-    started.forget()
-
-
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(backend="eager")
-
-
 def decoded(message: CompressedImage) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     read = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
     found = read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
