@@ -69,7 +69,7 @@ def test_bfloat16_passes_the_gate_in_every_encoding(
     report.refuse_if_worse()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_labels_and_confidence_of_a_batch_equal_pytorchs() -> None:
     height, width, batch = 97, 131, 3
     spec = GraphSpec("bgr8", height, width, batch, confidence=True)

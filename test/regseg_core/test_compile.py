@@ -139,7 +139,7 @@ def test_what_counts_as_worse() -> None:
         verify.Comparison(names, exact, [90.9, 18.9, None], 99.9, 5).refuse_if_worse()
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_kept_graphs_are_listed_and_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

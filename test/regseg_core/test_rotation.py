@@ -118,7 +118,7 @@ def test_specs_without_rotation_are_as_before_there_was_one() -> None:
     assert spec.identity({}, {}) != turned.identity({}, {})
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_openvino_turns_too(scene: Image) -> None:
     spec = GraphSpec("yuyv", 96, 128, batch=2, rotation=90)
     small = cv2.resize(by_hand(scene, -90), (128, 96)).astype(np.uint8)

@@ -122,7 +122,7 @@ def test_the_demo_names_a_source_that_is_not_there(tmp_path: Path) -> None:
         demo.main(["nowhere", "--out", str(tmp_path)])
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_demo_says_which_of_its_nodes_failed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run_demo(str(tmp_path / "empty"), "--out", str(tmp_path))
