@@ -149,7 +149,7 @@ def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -
     assert segment.health.running == {"120 x 160 rgb8, float32": "openvino"}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_an_engine_is_built_in_a_process_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

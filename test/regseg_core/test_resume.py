@@ -100,7 +100,7 @@ def assert_equal_runs(run: Path, other: Path) -> None:
     assert scores[0] == scores[1]
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.xdist_group("uninterrupted")
 def test_killed_in_mid_epoch(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
     process = start(data, tmp_path)

@@ -67,7 +67,7 @@ class Process:
             time.sleep(0.01)
         assert self.process.wait(PATIENCE) == status, self.said()
         assert "Traceback" not in self.said() and "cleaning up" not in self.said()
-        assert [path for path in segments if path.exists()] == []
+        self.until(lambda: not [path for path in segments if path.exists()])
         self.until(lambda: not [n for n in children if Path(f"/proc/{n}").exists()])
 
 

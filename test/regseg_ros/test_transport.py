@@ -192,7 +192,7 @@ def test_memory_that_killed_processes_hold(monkeypatch: pytest.MonkeyPatch) -> N
     assert after == "left: []"
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_frames_arrive_where_memory_is_short() -> None:
     """Three processes in 64 MB, and five: the last ones go over UDP."""
     in_container([])
