@@ -45,19 +45,13 @@ def few_recompilations() -> Iterator[None]:
         yield
 
 
-#: Each backend once on frames smaller than the largest dilation at 1/16, where backends have gone
-#: wrong; every encoding through every backend takes minutes.
-GATED = [
-    pytest.param(backend, encoding, size, marks=mark)
-    for backend in ("openvino", "inductor")
-    for encoding, size, mark in (
-        ("bgr8", (96, 128), pytest.mark.integration),
-        *((row.name, (240, 320), pytest.mark.slow) for row in dict.fromkeys(ENCODINGS.values())),
-    )
-]
+#: Frames smaller than the largest dilation at 1/16 are where backends have gone wrong.
+GATED = [("bgr8", (96, 128)), *((e.name, (240, 320)) for e in dict.fromkeys(ENCODINGS.values()))]
 
 
-@pytest.mark.parametrize(("backend", "encoding", "size"), GATED)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["openvino", "inductor"])
+@pytest.mark.parametrize(("encoding", "size"), GATED)
 @pytest.mark.usefixtures("few_streets", "few_recompilations")
 def test_bfloat16_passes_the_gate_in_every_encoding(
     backend: str, encoding: str, size: tuple[int, int]
@@ -112,7 +106,7 @@ def test_a_backend_named_by_hand_must_work() -> None:
     "backend",
     [
         "eager",
-        pytest.param("openvino", marks=pytest.mark.integration),
+        pytest.param("openvino", marks=pytest.mark.slow),
         pytest.param("inductor", marks=pytest.mark.slow),
     ],
 )
@@ -129,7 +123,7 @@ def test_threads_that_segment_at_once_get_their_own_frames_labels(backend: str) 
         assert list(threads.map(works, range(len(streets)))) == [True] * 4
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -> None:
     segment = Segmenter(device="cpu", precision="float32", cache=tmp_path)
     frame, _ = SyntheticStreets(1, 160, 120)[0]

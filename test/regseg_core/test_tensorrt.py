@@ -123,7 +123,7 @@ def test_float32_is_float32(weights: dict[str, Path]) -> None:
     assert of_convolutions == {trt.DataType.FLOAT}
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_targets_are_named_and_unknown_ones_refused(weights: dict[str, Path]) -> None:
     spec = GraphSpec("mono8", 64, 64, precision="float16", confidence=True)
     payload = TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_86", "sm_89"))

@@ -21,6 +21,7 @@ def street(height: int = 64, width: int = 96) -> Image:
     return SyntheticStreets(1, width, height)[0][0]
 
 
+@pytest.mark.slow
 def test_a_named_backend_compiles_for_the_camera_alone_and_confidence_starts_nothing(
     fresh: Rig, tmp_path: Path
 ) -> None:

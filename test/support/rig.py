@@ -84,7 +84,11 @@ class Rig:
     def __init__(self, log: Path) -> None:
         # A domain for each rig: nodes of two must not hear each other.
         domain, self._domain = claim_domain()
-        self.environment = {**private_environment(), "ROS_DOMAIN_ID": str(domain)}
+        self.environment = {
+            **private_environment(),
+            "ROS_DOMAIN_ID": str(domain),
+            "PYTHONFAULTHANDLER": "1",
+        }
         os.environ.update(self.environment)
         self.log = log
         self.context = Context()
@@ -181,7 +185,7 @@ class Rig:
         self.send(message, topic)
         deadline = time.monotonic() + PATIENCE
         while not ready():
-            assert time.monotonic() < deadline, f"timed out; the node said:\n{self.said()}"
+            assert time.monotonic() < deadline, self.stuck()
             self.until(ready, seconds=1.0, strict=False)
             if not ready():
                 self.publisher(topic).publish(message)
@@ -197,12 +201,19 @@ class Rig:
         deadline = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > deadline:
-                assert not strict, f"timed out; the node said:\n{self.said()}"
+                assert not strict, self.stuck()
                 return
             self.executor.spin_once(timeout_sec=0.02)
 
     def said(self) -> str:
         return self.log.read_text()
+
+    def stuck(self) -> str:
+        """Ends a node that has been waited for in vain; says what it said and where it stood."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)  # prints every thread's stack
+            self.process.wait(PATIENCE)
+        return f"timed out; the node said:\n{self.said()}"
 
     def until_said(self, text: str, times: int = 1) -> None:
         self.until(lambda: self.said().count(text) >= times)
