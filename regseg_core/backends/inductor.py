@@ -6,7 +6,6 @@ import shutil
 from typing import Any
 
 import torch
-import torch._dynamo
 from torch import Tensor
 
 from regseg_core.backends.base import COMPILING, BackendError, Compiled, Job
@@ -33,7 +32,8 @@ class Inductor:
                 planes: tuple[Tensor, ...] = compiled(frames)
                 return planes
 
-        # Each size is a compilation of the same code, of which PyTorch allows 8 by default.
+        # Each size is a compilation of the same code, of which PyTorch allows 8 by default. Its
+        # compiler is imported here, at its first use: it takes as long as the rest of PyTorch.
         with COMPILING, torch._dynamo.config.patch(recompile_limit=_MOST_GRAPHS):
             run(torch.zeros(job.spec.shape, dtype=torch.uint8, device=job.device))
         return run

@@ -1,4 +1,4 @@
-"""What is arranged before the imports of the node."""
+"""What is arranged before the imports of the node, and what they leave for later."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def test_threads_of_pytorch_do_not_spin_unless_somebody_wants_it() -> None:
 
     assert policy() == "passive False\n", "PyTorch has yet to be imported"
     assert policy(OMP_WAIT_POLICY="active") == "active False\n"
+
+
+def test_the_node_starts_without_pytorchs_compiler() -> None:
+    """It takes as long to import as the rest of PyTorch."""
+    code = "import sys, regseg_ros.segmenter; print('torch._dynamo' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
