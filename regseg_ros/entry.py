@@ -9,10 +9,11 @@ from regseg_ros import signals
 
 
 def segmenter() -> None:
-    # Read when PyTorch is imported. OpenMP's threads else wait for one another by spinning, a
-    # millisecond for each operator, which on cores that others use too makes frames ten times
-    # as slow.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Read when PyTorch is imported. OpenMP's threads wait for one another at each operator. As they
+    # are set, they spin for a millisecond, on cores that other programs want: frames take seconds.
+    # Asleep at once, they take 1.6 times as long on idle cores. So: some microseconds of spinning.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _start("segmenter")
 
 

@@ -9,21 +9,23 @@ import sys
 PROGRAM = """
 import os, sys, types
 node = types.ModuleType("regseg_ros.segmenter")
-node.main = lambda: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+node.main = lambda: print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
 sys.modules["regseg_ros.segmenter"] = node
 from regseg_ros import entry
 entry.segmenter()
 """
 
 
-def test_threads_of_pytorch_do_not_spin_unless_somebody_wants_it() -> None:
-    def policy(**environment: str) -> str:
-        inherited = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+def test_threads_of_pytorch_spin_for_moments_unless_somebody_wants_else() -> None:
+    def spins(**environment: str) -> str:
+        ours = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+        inherited = {name: text for name, text in os.environ.items() if name not in ours}
         command = [sys.executable, "-c", PROGRAM]
         return subprocess.check_output(command, env={**inherited, **environment}, text=True)
 
-    assert policy() == "passive False\n", "PyTorch has yet to be imported"
-    assert policy(OMP_WAIT_POLICY="active") == "active False\n"
+    assert spins() == "1000 False\n", "PyTorch has yet to be imported"
+    assert spins(OMP_WAIT_POLICY="active") == "None False\n"
+    assert spins(GOMP_SPINCOUNT="5") == "5 False\n"
 
 
 def test_the_node_starts_without_pytorchs_compiler() -> None:
