@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,8 +20,9 @@ from regseg_core.backends.cache import default_folder
 from regseg_core.backends.child import ClosedError
 from regseg_core.backends.choose import candidates, portable
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.engine_file import EngineError, read_identity, read_payload, spec_of
+from regseg_core.backends.engine_file import read_identity, read_payload, settled, spec_of
 from regseg_core.backends.health import Health
+from regseg_core.backends.lost import is_lost, keep
 from regseg_core.backends.runners import Runners
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
@@ -58,6 +60,9 @@ class Segmenter:
     `engine_spec` names; `size` None and `precision` auto are then the file's. `health` says what
     runs and what failed.
 
+    A GPU that dies, so that every call to it fails, is left for good: the CPU segments these frames
+    and all that follow, by whatever is best there; the log and `health` say so.
+
     `wait`: whether the first frame of a kind (a size, encoding and batch) waits for a named backend
     to compile or load. If not, it raises CompilingError at once, as all do until the backend is
     ready, which it becomes in the background; the log says when. With auto no frame waits.
@@ -88,23 +93,17 @@ class Segmenter:
         #: What the engine file is for; None without one.
         self.engine_spec = None if engine is None else self._check_engine_file(Path(engine))
         if self.engine_spec is not None:
-            size, precision = _of_engine(self.engine_spec, size, precision)
+            size, precision = settled(self.engine_spec, size, precision)
         self.precision = choose_precision(precision, self.device)
         self.size = size
         self.network = apart(self._load_network)
         self.backend = backend if isinstance(backend, str) else backend[0].name
-        self._backends, refused = candidates(backend, self.device)
-        if self._backends[-1].name == Eager.name:
-            self._backends[-1] = Eager(self.network)
-        self.health = Health(backend=self._backends[-1].name, refused=refused)
-        for name, reason in refused.items():
-            _LOG.info("backend %s is not used: %s", name, reason)
+        self.health = Health()
         folder = default_folder() if cache == "default" else cache
-        self._store = EngineStore(
-            None if folder is None else Path(folder), None if engine is None else Path(engine)
-        )
+        self._folder = None if folder is None else Path(folder)
         self._wait = wait
-        self._runners = Runners(self._backends, self.health, self._store, wait)
+        self._runners = self._make_runners(backend, None if engine is None else Path(engine))
+        self._moving = threading.Lock()
         self._title = f"{weights}: {self._card.architecture}, {len(self.labels)} classes"
 
     @property
@@ -150,8 +149,10 @@ class Segmenter:
     def _planes(self, frames: list[Frame], confidence: bool) -> list[tuple[Image, ...]]:
         """Of frames of one kind, as one batch: labels and, where asked for, confidence of each."""
         encoding, height, width, rotation = frames[0].kind
-        spec = self.spec(height, width, encoding, confidence, len(frames), rotation)
-        runner = self._runners.use(self.job(spec))
+        with self._moving:
+            spec = self.spec(height, width, encoding, confidence, len(frames), rotation)
+            runners, job = self._runners, self.job(spec)
+        runner = runners.use(job)
         try:
             return list(zip(*(plane.numpy() for plane in runner(_tensor(frames))), strict=True))
         except CompilingError:
@@ -163,6 +164,10 @@ class Segmenter:
                 *self._planes(frames[:half], confidence),
                 *self._planes(frames[half:], confidence),
             ]
+        except Exception as error:
+            if not self._leave_lost_gpu(runners, error):
+                raise
+            return self._planes(frames, confidence)
 
     def _batch(self, frames: int) -> int:
         """How many of so many frames run at once."""
@@ -242,6 +247,33 @@ class Segmenter:
         except Exception as error:
             _LOG.warning("not warmed up for %s: %s", spec.title(), error)
 
+    def _make_runners(self, backend: str | Sequence[Backend], engine: Path | None) -> Runners:
+        backends, self.health.refused = candidates(backend, self.device)
+        if backends[-1].name == Eager.name:
+            backends[-1] = Eager(self.network)
+        self.health.backend = backends[-1].name
+        for name, reason in self.health.refused.items():
+            _LOG.info("backend %s is not used: %s", name, reason)
+        return Runners(backends, self.health, EngineStore(self._folder, engine), self._wait)
+
+    def _leave_lost_gpu(self, runners: Runners, error: Exception) -> bool:
+        """Goes on on the CPU where the GPU has died; whether other runners are there now."""
+        with self._moving:
+            if runners is not self._runners:
+                return True  # another thread's frame was the first
+            if not is_lost(self.device):
+                return False
+            failure = f"{self.device} is lost, the CPU segments until the next start: {error}"
+            _LOG.error("%s", failure)
+            keep(runners, self.network)
+            threading.Thread(target=runners.close, name="closing", daemon=True).start()
+            self.device, self.engine_spec = torch.device("cpu"), None
+            self.precision = choose_precision("auto", self.device)
+            self.network = apart(self._load_network)
+            self._runners = self._make_runners("auto", None)
+            self.health.note_failure(failure)
+            return True
+
     def _load_network(self) -> SegmentationNetwork:
         network = build_model(self._card, self._path)
         dtype = PRECISIONS[self.precision].dtype
@@ -253,17 +285,6 @@ class Segmenter:
         backend = portable(identity["made_by"]["backend"])
         read_payload(path, self.job(spec).identity(backend), carried=True)
         return spec
-
-
-def _of_engine(
-    spec: GraphSpec, size: tuple[int, int] | None, precision: str
-) -> tuple[tuple[int, int] | None, str]:
-    """The network's size and precision with an engine file. Raises EngineError for others."""
-    if size not in (None, spec.size):
-        raise EngineError(f"the engine file is for {spec.title()}, and size is set to {size}")
-    if precision not in ("auto", spec.precision):
-        raise EngineError(f"the engine file is for {spec.title()}, and precision is {precision}")
-    return spec.size, spec.precision
 
 
 def _tensor(frames: Sequence[Frame]) -> Tensor:

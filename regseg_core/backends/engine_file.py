@@ -47,6 +47,17 @@ def spec_of(identity: Mapping[str, Any]) -> GraphSpec:
     return GraphSpec.from_dict(identity["spec"])
 
 
+def settled(
+    spec: GraphSpec, size: tuple[int, int] | None, precision: str
+) -> tuple[tuple[int, int] | None, str]:
+    """The network's size and precision with an engine file. Raises EngineError for others."""
+    if size not in (None, spec.size):
+        raise EngineError(f"the engine file is for {spec.title()}, and size is set to {size}")
+    if precision not in ("auto", spec.precision):
+        raise EngineError(f"the engine file is for {spec.title()}, and precision is {precision}")
+    return spec.size, spec.precision
+
+
 def read_payload(path: Path, identity: Mapping[str, object], carried: bool = False) -> bytes:
     """The payload of an engine file whose identity is equal.
 
