@@ -4,16 +4,23 @@
 # make test-slow                   the tests that take minutes each
 # make soak                        two cameras and faults for 20 minutes; writes soak/soak.png
 # make test-tensorrt               Torch-TensorRT takes the graph whole (6 GB of packages, no GPU)
-# make bench-gpu                   parity and speed of every backend on this machine's GPU
+# make bench-gpu [DATA=folder]     is every backend right on this machine's GPU, and how fast: 25 minutes
+# make train-gpu [DATA=folder]     1,000 epochs of the shipped recipe; go on by calling it again
 # make format                      puts the code into our format
 
 SOURCE ?= street
+# Real images where they are at hand.
+DATA ?= $(if $(wildcard ../shared/camvid),../shared/camvid,street)
 PYTHON := .venv/bin/python
 
 # Processes of one thread each, for two cores; where nodes and compilers are waited for, one more.
 PYTEST := $(PYTHON) -m pytest --dist loadgroup --numprocesses
 
-.PHONY: demo check test test-slow soak test-tensorrt bench-gpu format clean
+# Of train-gpu.
+OUT ?= runs/gpu
+EPOCHS ?= 1000
+
+.PHONY: demo check test test-slow soak test-tensorrt bench-gpu train-gpu format clean
 
 demo: .venv/complete
 	$(PYTHON) -m regseg_ros.demo "$(SOURCE)"
@@ -38,11 +45,17 @@ test-tensorrt: .venv-tensorrt/complete
 
 # With the python3 of a GPU machine, which has a PyTorch of its own; nothing is installed.
 bench-gpu:
-	python3 -m regseg_core.benchmark gpu --out benchmarks/results
+	python3 -m regseg_core.benchmark gpu --out benchmarks/results --data "$(DATA)"
 
 format: .venv/complete
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+train-gpu:
+	python3 -m regseg_core.train --config config/train/camvid480.yaml --data "$(DATA)" \
+	    --out "$(OUT)" --dataset.train '[train,val]' --dataset.workers "$(shell nproc)" \
+	    --epochs $(EPOCHS) --validate_every $(EPOCHS) --precision bfloat16 \
+	    $(if $(wildcard $(OUT)/last.ckpt),--resume)
 
 .venv/complete: $(wildcard requirements/*.txt) scripts/make_venv.sh
 	scripts/make_venv.sh

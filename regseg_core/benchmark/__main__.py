@@ -18,10 +18,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     loading.add_argument("--workers", type=at_least(0), default=2, help="loader processes")
     loading.add_argument("--out", type=Path, help="folder for loader.json and loader.png")
-    speed = what.add_parser("gpu", help="speed of every backend, against the roofline")
+    speed = what.add_parser("gpu", help="is every backend right, and how fast")
     speed.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    speed.add_argument("--sizes", type=_sizes, help="such as '512x1024 720x960'")
+    speed.add_argument("--cases", type=_cases, help="such as '512x1024x1 720x960x4': H, W, batch")
     speed.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
+    speed.add_argument(
+        "--budget", type=float, default=1500.0, help="seconds after which nothing is begun"
+    )
+    speed.add_argument("--data", default="street", help="data set whose images are compared on")
+    speed.add_argument("--frames", type=at_least(1), default=1000, help="for the look at memory")
     speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
     for part in (loading, speed):
         add_debug_option(part)
@@ -35,11 +40,22 @@ def main(arguments: list[str] | None = None) -> None:
 
             loader.run(options.rounds, options.workers, options.out)
         else:
-            gpu.run(options.device, options.out, options.sizes, options.seconds)
+            gpu.run(
+                options.device,
+                options.out,
+                options.cases,
+                options.seconds,
+                options.budget,
+                options.data,
+                options.frames,
+            )
 
 
-def _sizes(text: str) -> list[tuple[int, int]]:
-    return [size(part) for part in text.split()]
+def _cases(text: str) -> list[tuple[int, int, int]]:
+    return [
+        (*size(sides), at_least(1)(batch))
+        for sides, _, batch in (part.rpartition("x") for part in text.split())
+    ]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from regseg_core.backends.base import Compiled, Job
+from regseg_core.backends.eager import Eager
 from regseg_core.benchmark import gpu, loader, roofline
 from regseg_core.benchmark.__main__ import main
+from regseg_core.benchmark.variants import Variant
 from regseg_core.media import read_image
 from regseg_core.model import create_model
 
@@ -35,13 +38,26 @@ def test_the_loaders_benchmark_writes_its_table_and_plot(
 def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "BATCHES", (2,))
-    main(f"gpu --device cpu --sizes 64x96 --seconds 0.05 --out {tmp_path}".split())
+    monkeypatch.setattr(gpu, "IMAGES", 2)
+    options = "--device cpu --cases 64x96x2 --seconds 0.05 --frames 30"
+    main(f"gpu {options} --out {tmp_path}".split())
     [folder] = tmp_path.iterdir()
-    rows = json.loads((folder / "graph.json").read_text())["rows"]
-    assert [row["variant"].split()[0] for row in rows] == (
-        ["published-style", "published-style", "eager", "inductor", "openvino"]
-    )
+    table = json.loads((folder / "graph.json").read_text())
+    assert [(check["backend"], check["question"].split()[0]) for check in table["checks"]] == [
+        (backend, word) for backend in ("openvino", "eager") for word in ("has", "gives", "keeps")
+    ]
+    assert all(check["passed"] for check in table["checks"] if check["question"][0] == "g")
+    rows = table["rows"]
+    assert [row["variant"] for row in rows] == [
+        "published-style float32",
+        "published-style autocast",
+        "eager",
+        "inductor",
+        "openvino",
+        "eager, N x C x H x W",
+        "eager, normalisation not folded",
+    ]
+    assert table["left_out"] == []
     for row in rows:
         assert row["agreement"] > 0.97 and 0 < row["roof"] < row["graph_median"]
         assert row["graph_median"] <= row["graph_p95"]
@@ -49,6 +65,36 @@ def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
         assert row["times_the_roof"] == pytest.approx(row["graph_median"] / row["roof"])
     assert (folder / "graph-64x96-batch2.png").exists()
     assert "times it" in capsys.readouterr().out
+
+
+def test_when_the_time_is_up_nothing_is_begun_and_all_is_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "IMAGES", 1)
+    found = gpu.run("cpu", tmp_path, [(64, 96, 1)], 0.01, budget=0.0)
+    [folder] = tmp_path.iterdir()
+    table = json.loads((folder / "graph.json").read_text())
+    assert table["rows"] == [] and table["checks"] == []
+    assert table["left_out"] == found.left_out
+    assert "published-style float32 at 64 x 96 x 1: no time left" in found.left_out
+
+
+def test_a_variant_that_fails_is_left_out_and_the_next_one_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(job: Job) -> Compiled:
+        raise RuntimeError("no kernel image is available")
+
+    def works(job: Job) -> Compiled:
+        return Eager().build(job)
+
+    pair = (Variant("first", fails), Variant("second", works))
+    monkeypatch.setattr(gpu, "variants", lambda device: pair)
+    monkeypatch.setattr(gpu, "checks", lambda *_: [])
+    monkeypatch.setattr(gpu, "IMAGES", 1)
+    found = gpu.run("cpu", None, [(64, 96, 1)], 0.01)
+    assert found.left_out == ["first at 64 x 96 x 1: no kernel image is available"]
+    assert [row.variant for row in found.rows] == ["second"]
 
 
 def test_the_roofline_counts_the_papers_multiply_adds() -> None:
