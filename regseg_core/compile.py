@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from regseg_core.backends.base import Job
+from regseg_core.backends.base import BackendError, Building, Job
 from regseg_core.backends.cache import EngineCache, default_folder
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.engine_file import EngineError, pack, read_identity, spec_of, unpack
@@ -36,7 +36,8 @@ def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
     Raises BackendError for a backend that makes no file, or cannot make this one.
     """
     chosen = portable(backend)
-    return pack(job.identity(chosen), chosen.payload(job, gpus))
+    how = Building(gpus, thorough=True, folder=default_folder())
+    return pack(job.identity(chosen), chosen.payload(job, how))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -109,15 +110,27 @@ def _compile(options: argparse.Namespace) -> None:
         else:
             compiled = EngineStore().open(BACKENDS[options.backend], job)
     print(f"compiled in {time.monotonic() - started:.1f} s")
+    if options.out and (options.verify or _runs_here(options, job)):
+        # A file that does not load is worth nothing.
+        compiled = portable(options.backend).load(unpack(data), job)
     if options.verify:
-        if options.out:
-            compiled = portable(options.backend).load(unpack(data), job)
         report = compare(compiled, job, images)
         print(report)
         report.refuse_if_worse()
     if options.out:
         write_bytes(options.out, data)
         print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
+
+
+def _runs_here(options: argparse.Namespace, job: Job) -> bool:
+    """Whether the file is for this machine, and what runs it is here."""
+    if options.gpu:
+        return False
+    try:
+        BACKENDS[options.backend].check(job.device)
+    except BackendError:
+        return False
+    return True
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from regseg_core.backends.beside import Beside
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.errors import RegSegError
 from regseg_core.graph import SegmentationGraph
@@ -26,6 +27,14 @@ COMPILING = threading.Lock()
 #: Frames on the device, uint8 of a spec's `shape` -> labels and, where asked for, confidence: N x
 #: H x W uint8 each, on the device.
 Compiled = Callable[[Tensor], tuple[Tensor, ...]]
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A compiled graph that knows whether it can be recorded as a CUDA graph."""
+
+    def can_be_recorded(self) -> bool:
+        """On the current stream."""
 
 
 class BackendError(RegSegError, RuntimeError):
@@ -77,6 +86,20 @@ class Job:
         ).eval()
 
 
+@dataclass(frozen=True)
+class Building:
+    """How a graph is compiled.
+
+    `gpus`: targets other than the device, such as `sm_89`. `thorough`: whether the result counts
+    more than minutes, as when it is compiled ahead. `folder`: where to keep what the next
+    compilation can use; None keeps nothing.
+    """
+
+    gpus: tuple[str, ...] = ()
+    thorough: bool = False
+    folder: Path | None = None
+
+
 class Backend(Protocol):
     """One way of running the graph."""
 
@@ -101,8 +124,11 @@ class Portable(Backend, Protocol):
     def made_by(self, device: torch.device) -> dict[str, str]:
         """What a payload is bound to, beside the graph: versions of libraries, and the device."""
 
-    def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
-        """Compiles, in this process. `gpus`: targets other than the device, such as `sm_89`."""
+    def payload(self, job: Job, how: Building) -> bytes:
+        """Compiles, in this process."""
 
-    def load(self, payload: bytes, job: Job) -> Compiled:
-        """Makes a payload ready to run."""
+    def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
+        """Makes a payload ready to run. `beside`: for what it learns while it runs.
+
+        Raises BackendError for one that will never run here.
+        """

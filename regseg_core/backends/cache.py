@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -11,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from regseg_core.backends.base import BackendError
+from regseg_core.backends.beside import Beside
 from regseg_core.backends.engine_file import EngineError, pack, read_payload
 from regseg_core.backends.spec import key_of
 from regseg_core.files import FileError, write_bytes
@@ -18,6 +21,15 @@ from regseg_core.files import FileError, write_bytes
 _LOG = logging.getLogger("regseg_core")
 
 _SUFFIX = ".engine"
+
+#: Of files beside an engine's: what it learns while it runs, and why it was not kept.
+_LEARNT, _REFUSED = ".learnt", ".refused"
+
+#: Of files of how long each kernel took on a GPU, which shorten the next compilation.
+TIMINGS = ".timings"
+
+#: Seconds for which an engine that did not load is not built again.
+_REST = 24 * 3600.0
 
 #: Seconds between two looks whether another process is done.
 _LOOK = 0.1
@@ -46,10 +58,10 @@ class EngineCache:
         """What `load` makes of the kept payload, or of a new one.
 
         A payload is kept once it has been loaded. What is damaged, foreign or cannot be loaded is
-        built anew, once; raises what `build` raises, and `load` of a new payload. Of several
-        processes that ask at once, one builds and the others wait for it; `look` is called now and
-        then meanwhile, and may raise. Where the folder cannot be written, nothing is kept and a
-        warning says so.
+        built anew, once; raises what `build` raises, and `load` of a new payload. Where that is a
+        BackendError it is raised again for a day, without building. Of several processes that ask
+        at once, one builds and the others wait for it; `look` is called now and then meanwhile, and
+        may raise. Where the folder cannot be written, nothing is kept and a warning says so.
         """
         if self.folder is None:
             return load(build())
@@ -69,13 +81,24 @@ class EngineCache:
             kept = _read(path, identity)
             if kept is not None and kept != tried:  # another process has built it meanwhile
                 return load(kept)
+            _refuse_again(path.with_suffix(_REFUSED))
             payload = build()
-            opened = load(payload)
+            try:
+                opened = load(payload)
+            except BackendError as error:
+                _note_refusal(path.with_suffix(_REFUSED), error)
+                raise
             try:
                 write_bytes(path, pack(identity, payload))
             except FileError as error:
                 _LOG.warning("compiled graphs are not kept: %s", error)
             return opened
+
+    def beside(self, identity: Mapping[str, object]) -> Beside | None:
+        """Where what the engine of that identity learns is kept; None where nothing is."""
+        if self.folder is None:
+            return None
+        return Beside(self.folder / f"{key_of(identity)}{_LEARNT}", identity)
 
     def entries(self) -> list[Path]:
         """The engine files, oldest first."""
@@ -89,6 +112,10 @@ class EngineCache:
         for path in paths:
             path.unlink(missing_ok=True)
             path.with_suffix(".lock").unlink(missing_ok=True)
+        if self.folder is not None:
+            for suffix in (_LEARNT, _REFUSED, TIMINGS):
+                for path in self.folder.glob(f"*{suffix}"):
+                    path.unlink(missing_ok=True)
         return len(paths)
 
 
@@ -100,6 +127,24 @@ def _read(path: Path, identity: Mapping[str, object]) -> bytes | None:
     except (EngineError, OSError) as error:
         _LOG.warning("compiling again: %s", error)
         return None
+
+
+def _refuse_again(path: Path) -> None:
+    """Raises BackendError where an engine of that name did not load within the last day."""
+    try:
+        reason, age = path.read_text(), time.time() - path.stat().st_mtime
+    except OSError:
+        return
+    if 0 <= age < _REST:
+        raise BackendError(
+            f"{reason} (it is not compiled again for a day, or until"
+            " `python -m regseg_core.compile --clear`)"
+        )
+
+
+def _note_refusal(path: Path, error: BackendError) -> None:
+    with contextlib.suppress(FileError):
+        write_bytes(path, str(error).encode())
 
 
 def _lock(path: Path, look: Callable[[], None]) -> TextIO:

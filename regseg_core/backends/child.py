@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from regseg_core.backends.base import BackendError, Job
+from regseg_core.backends.base import BackendError, Building, Job
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.weights import ModelCard
 
@@ -49,8 +49,10 @@ class Compilers:
         # Also at this process's exit, for who does not close.
         weakref.finalize(self, _end, self._running, self._closed)
 
-    def payload(self, backend: str, job: Job) -> bytes:
+    def payload(self, backend: str, job: Job, folder: Path | None = None) -> bytes:
         """What `Portable.payload` gives, from a process with less priority than this one.
+
+        `folder`: as in `Building`.
 
         Raises BackendError with the last line of what the process said, ClosedError after `close`.
         """
@@ -60,6 +62,7 @@ class Compilers:
             "path": str(job.path.resolve()),
             "spec": job.spec.to_dict(),
             "device": str(job.device),
+            "folder": None if folder is None else str(folder),
         }
         while not self._turn.acquire(timeout=_LOOK):
             self.refuse_if_closed()
@@ -157,5 +160,7 @@ def main() -> None:
         GraphSpec.from_dict(request["spec"]),
         torch.device(request["device"]),
     )
+    folder = request["folder"]
+    how = Building(folder=None if folder is None else Path(folder))
     with out:
-        out.write(portable(request["backend"]).payload(job))
+        out.write(portable(request["backend"]).payload(job, how))

@@ -27,6 +27,10 @@ class Eager:
         else:
             graph = job.graph_of(self._network)
         graph = graph.to(job.device)
+        if job.device.type == "cuda":
+            # Sizes stay, so cuDNN may time its kernels once for each. For the whole process: what
+            # it has chosen counts only while this is set.
+            torch.backends.cudnn.benchmark = True
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:
             with torch.inference_mode():

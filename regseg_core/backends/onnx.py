@@ -15,13 +15,19 @@ from regseg_core.precision import PRECISIONS
 INPUT, OUTPUTS = "frames", ("labels", "confidence")
 
 
-def to_onnx(job: Job) -> bytes:
-    """The graph of a job, in its precision and for its sizes alone.
+#: The exporter's present libraries need this PyTorch or a later one.
+_EXPORTED_SINCE = (2, 7)
 
-    Raises BackendError where the exporter's libraries are missing.
+
+def to_onnx(job: Job, wide: bool = False) -> bytes:
+    """The graph of a job, in its precision and for its sizes alone; `wide`: labels as int32.
+
+    Raises BackendError where the exporter's libraries are missing, or PyTorch is too old for them.
     """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _EXPORTED_SINCE:
+        raise BackendError(f"ONNX export needs torch 2.7 or later, not {torch.__version__}")
     spec = job.spec
-    graph = job.graph(PRECISIONS[spec.precision].dtype)
+    graph = job.graph(PRECISIONS[spec.precision].dtype, wide)
     frames = torch.zeros(spec.shape, dtype=torch.uint8)
     # The exporter prints, and warns of operators that it could have exported too.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.base import BackendError, Building, Compiled, Job
+from regseg_core.backends.beside import Beside
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -34,9 +35,9 @@ class OpenVino:
             "openvino": version("openvino"),
         }
 
-    def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
+    def payload(self, job: Job, how: Building) -> bytes:
         """OpenVINO's form of the graph: the length of its XML in 8 bytes, the XML, the weights."""
-        if gpus:
+        if how.gpus:
             raise BackendError("OpenVINO compiles for the CPU; --gpu is for TensorRT")
         if job.spec.precision not in _HINTS:
             raise BackendError(f"OpenVINO computes in {' or '.join(_HINTS)} on a CPU")
@@ -51,7 +52,7 @@ class OpenVino:
             xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
         return len(xml).to_bytes(8, "little") + xml + weights
 
-    def load(self, payload: bytes, job: Job) -> Compiled:
+    def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
         end = 8 + int.from_bytes(payload[:8], "little")
         core = _library().Core()
         model = core.read_model(model=payload[8:end], weights=payload[end:])

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
+import threading
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
 
-from regseg_core.backends.base import COMPILING, Compiled
+from regseg_core.backends.base import COMPILING, Compiled, Recordable
 
 #: So many frames are under way at once: one is copied while another is computed.
 LANES = 2
+
+#: PyTorch hands out so many streams in turn.
+_STREAMS = 32
+
+#: Held while a lane is made, and while one records. Libraries allocate and wait for the whole GPU
+#: when they run for the first time, which spoils the recording of another thread.
+_MAKING = threading.Lock()
+
+#: Set by the first recording that fails. After it PyTorch's allocator may still take memory for the
+#: recording, and the next one end the process (pytorch/pytorch#180395): there is no next one.
+_failed = threading.Event()
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -26,11 +40,12 @@ class Staged:
 
     def __init__(self, compiled: Compiled, shape: tuple[int, ...], device: torch.device) -> None:
         self._arguments = compiled, shape, device
-        # Last in, first out: a single caller stays in one lane. None is a lane still to be made.
-        self._free: queue.LifoQueue[Lane | None] = queue.LifoQueue()
-        for _ in range(LANES - 1):
-            self._free.put(None)
-        self._free.put(Lane(*self._arguments))
+        self._streams: list[int] = []
+        # Last in, first out: a single caller stays in one lane.
+        self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
+        with _MAKING:
+            self._free.put(self._make())
+        self._to_make = LANES - 1
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Uint8 frames of that shape on the host -> planes on the host, the caller's own."""
@@ -48,15 +63,25 @@ class Staged:
         finally:
             self._free.put(lane)
 
+    def _make(self) -> Lane:
+        lane = Lane(*self._arguments, self._streams)
+        self._streams.append(lane.stream)
+        return lane
+
     def _take(self) -> Lane:
-        lane = self._free.get()
-        if lane is not None:
-            return lane
-        try:
-            return Lane(*self._arguments)
-        except RuntimeError as error:  # CUDA out of memory is one
-            _LOG.warning("frames are segmented one after the other: %s", error)
-            return self._take()
+        with contextlib.suppress(queue.Empty):
+            return self._free.get_nowait()
+        # A frame rather waits for its turn than for what others make or record.
+        if self._to_make and _MAKING.acquire(blocking=False):
+            try:
+                if self._to_make:
+                    self._to_make -= 1
+                    return self._make()
+            except RuntimeError as error:  # CUDA out of memory is one
+                _LOG.warning("frames are segmented one after the other: %s", error)
+            finally:
+                _MAKING.release()
+        return self._free.get()
 
 
 class Lane:
@@ -64,16 +89,24 @@ class Lane:
 
     Nothing is allocated per frame on the GPU: input, outputs and what lies between have their
     buffers, and the graph is recorded once and replayed. While something compiles in this process
-    it cannot be recorded; until then its kernels are started one by one.
+    it cannot be recorded; until then its kernels are started one by one. Who makes one holds
+    `_MAKING`. `others`: the streams of the other lanes, which must not be its own: an engine keeps
+    the memory of a frame for each stream.
     """
 
-    def __init__(self, compiled: Compiled, shape: tuple[int, ...], device: torch.device) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        shape: tuple[int, ...],
+        device: torch.device,
+        others: Collection[int],
+    ) -> None:
         self._compiled = compiled
         self._recorded: torch.cuda.CUDAGraph | None = None
         self._may_record = True
         # Buffers of a caller's inference mode could not be written outside of it.
         with torch.inference_mode(False), torch.cuda.device(device):
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._stream = _stream_beside(device, others)
             self._sent = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(self._stream):
@@ -87,8 +120,17 @@ class Lane:
             )
         self._record()
 
+    @property
+    def stream(self) -> int:
+        """CUDA's handle of its stream."""
+        return int(self._stream.cuda_stream)
+
     def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
-        self._record()
+        if self._may_record and _MAKING.acquire(blocking=False):
+            try:
+                self._record()
+            finally:
+                _MAKING.release()
         self._sent.copy_(frames)
         with torch.cuda.stream(self._stream):
             self._frames.copy_(self._sent, non_blocking=True)
@@ -106,9 +148,22 @@ class Lane:
             self._planes = self._compiled(self._frames)
 
     def _record(self) -> None:
-        if not self._may_record or not COMPILING.acquire(blocking=False):
-            return
-        self._may_record = False
+        if _failed.is_set() or not self._can_be_recorded():
+            self._may_record = False
+        elif COMPILING.acquire(blocking=False):
+            self._may_record = False
+            try:
+                self._try_to_record()
+            finally:
+                COMPILING.release()
+
+    def _can_be_recorded(self) -> bool:
+        if not isinstance(self._compiled, Recordable):
+            return True
+        with torch.cuda.stream(self._stream):
+            return self._compiled.can_be_recorded()
+
+    def _try_to_record(self) -> None:
         recorded = torch.cuda.CUDAGraph()
         try:
             # The outer stream is what comes back after a recording that fails. Other threads go on
@@ -120,8 +175,27 @@ class Lane:
             ):
                 planes = self._compiled(self._frames)
         except RuntimeError as error:
-            _LOG.info("not replayed as a CUDA graph: %s", error)
+            _failed.set()
+            _LOG.warning("nothing more is recorded as a CUDA graph in this process: %s", error)
         else:
             self._recorded, self._planes = recorded, planes
-        finally:
-            COMPILING.release()
+
+
+@contextlib.contextmanager
+def nothing_recorded() -> Iterator[None]:
+    """Lanes that are made meanwhile record nothing."""
+    had_failed = _failed.is_set()
+    _failed.set()
+    try:
+        yield
+    finally:
+        if not had_failed:
+            _failed.clear()
+
+
+def _stream_beside(device: torch.device, others: Collection[int]) -> torch.cuda.Stream:
+    for _ in range(_STREAMS + 1):
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        if stream.cuda_stream not in others:
+            return stream
+    raise RuntimeError(f"PyTorch gave no stream beside {len(others)} others")

@@ -44,17 +44,18 @@ class EngineStore:
             return backend.build(job)
 
     def _open(self, backend: Portable, job: Job, title: str) -> Compiled:
+        identity = job.identity(backend)
+
         def build() -> bytes:
             with _compiling(title):
-                return self._compilers.payload(backend.name, job)
+                return self._compilers.payload(backend.name, job, self._cache.folder)
 
         def load(payload: bytes) -> Compiled:
             started = time.monotonic()
-            run = backend.load(payload, job)
+            run = backend.load(payload, job, self._cache.beside(identity))
             _LOG.info("loaded %s in %.1f s", title, time.monotonic() - started)
             return run
 
-        identity = job.identity(backend)
         carried = self._carried(backend, job, identity)
         if carried is not None:
             return load(carried)

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from regseg_core.backends import torch_tensorrt
-from regseg_core.backends.base import COMPILING, BackendError, Compiled, Job
-from regseg_core.backends.onnx import INPUT, OUTPUTS, to_onnx
+from regseg_core.backends.base import COMPILING, BackendError, Building, Compiled, Job
+from regseg_core.backends.beside import Beside
+from regseg_core.backends.cache import TIMINGS
+from regseg_core.backends.gpus import capability, row_of
+from regseg_core.backends.onnx import to_onnx
+from regseg_core.backends.tensorrt_engine import Engine
 from regseg_core.device import device_title
+from regseg_core.files import FileError, write_bytes
 
 _LOG = logging.getLogger("regseg_core")
 
 #: TensorRT for RTX (desktop GPUs, from the Python package index) and TensorRT (Jetson, servers).
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
 
+#: Torch-TensorRT's converters need this TensorRT or a later one; JetPack 6 has 10.3.
+_CONVERTED_SINCE = (10, 7)
+
+#: TensorRT's effort, of 0 to 5: what it tries while a robot waits, and when it is asked ahead.
+_LIVE, _THOROUGH = 3, 5
+
 
 class TensorRt:
-    """By the first of `libraries` that is installed."""
+    """By the first of `libraries` that is installed and runs on the GPU."""
 
     name = "tensorrt"
 
@@ -32,87 +44,74 @@ class TensorRt:
     def check(self, device: torch.device) -> None:
         if device.type != "cuda":
             raise BackendError(f"TensorRT runs on a GPU, not on {device}")
-        library(self._libraries)
+        self._library(device)
 
     def made_by(self, device: torch.device) -> dict[str, str]:
         """An engine of TensorRT for RTX runs on every GPU of its targets, others on one model."""
-        trt = library(self._libraries)
+        trt = self._library(device)
         bound = trt.__name__ != "tensorrt_rtx"
         return {
             "backend": self.name,
             "library": f"{trt.__name__} {trt.__version__}",
             "torch": torch.__version__.partition("+")[0],
             "torch_tensorrt": torch_tensorrt.installed(trt.__name__) or "none",
-            "target": _capability(device) if bound else "any",
+            "target": f"sm_{capability(device).replace('.', '')}" if bound else "any",
             "device": device_title(device) if bound else "any",
         }
 
-    def payload(self, job: Job, gpus: tuple[str, ...] = ()) -> bytes:
+    def payload(self, job: Job, how: Building) -> bytes:
         """A serialised engine. Precision is the graph's own: the network is strongly typed.
 
         Torch-TensorRT builds it where it is installed for this TensorRT and there is a GPU, else
-        TensorRT from ONNX.
-        Without `gpus`, for this machine's GPU, or with TensorRT for RTX for Ampere and later.
-        Raises BackendError for an operator or target that this TensorRT does not have, and where
-        Torch-TensorRT should build but is for another PyTorch.
+        TensorRT from ONNX. Without `gpus`, for this machine's GPU, or with TensorRT for RTX for
+        8.0, 8.6, 8.9 and 12.0, which is what it takes for granted. Raises BackendError for an
+        operator or target that this TensorRT does not have, and where Torch-TensorRT should build
+        but is for another PyTorch.
         """
-        trt = library(self._libraries)
-        if job.device.type == "cuda" and not gpus and torch_tensorrt.installed(trt.__name__):
+        trt = self._library(job.device)
+        if job.device.type == "cuda" and not how.gpus and _converts(trt):
             torch_tensorrt.check_fits(trt.__name__)
             try:
                 return torch_tensorrt.engine(job, trt.__name__)
             except BackendError as error:
                 _LOG.warning("TensorRT compiles from ONNX instead: %s", error)
-        logger = trt.Logger(trt.Logger.ERROR)
-        builder = trt.Builder(logger)
-        network = parse(trt, logger, builder, to_onnx(job))
-        config = builder.create_builder_config()
-        _set_targets(trt, config, gpus)
-        engine = builder.build_serialized_network(network, config)
-        if engine is None:
-            raise BackendError(
-                f"{trt.__name__} {trt.__version__} built no engine; its log says why"
-            )
-        return bytes(engine)
+        timings = self._timings(job, how)
+        try:
+            return build(trt, to_onnx(job), how, timings)
+        except BackendError as error:
+            if trt.__name__ == "tensorrt_rtx":
+                raise
+            # TensorRT 10.3 does not cast whole numbers to uint8.
+            _LOG.warning("labels leave TensorRT as int32: %s", error)
+            return build(trt, to_onnx(job, wide=True), how, timings)
 
-    def load(self, payload: bytes, job: Job) -> Compiled:
-        trt = library(self._libraries)
+    def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
         with COMPILING, torch.cuda.device(job.device):
-            return self._load(trt, payload, job)
+            return Engine(self._library(job.device), payload, job, beside)
 
-    def _load(self, trt: Any, payload: bytes, job: Job) -> Compiled:
-        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        engine = runtime.deserialize_cuda_engine(payload)
-        if engine is None:
+    def _library(self, device: torch.device) -> Any:
+        """The module for a GPU; without one, the first that is installed. Raises BackendError."""
+        if device.type != "cuda":
+            return library(self._libraries)
+        row = row_of(device)
+        usable = [name for name in row.libraries if name in self._libraries]
+        title = f"{device_title(device)} (compute capability {capability(device)})"
+        if not usable:
             raise BackendError(
-                "the engine could not be loaded on this GPU; TensorRT's log says why"
+                f"{' and '.join(self._libraries)} does not run on {title}: {row.install}"
             )
-        spec = job.spec
-        shape = (spec.batch, spec.height, spec.width)
-        # Torch-TensorRT's engines give int32.
-        dtypes = {trt.DataType.UINT8: torch.uint8, trt.DataType.INT32: torch.int32}
-        outputs = {
-            name: dtypes[engine.get_tensor_dtype(name)] for name in OUTPUTS[: 1 + spec.confidence]
-        }
-        #: One for each stream: two frames at once must not share one's memory.
-        contexts: dict[int, Any] = {}
+        try:
+            return library(usable)
+        except BackendError as error:
+            raise BackendError(f"for {title}: {row.install} ({error})") from error
 
-        def run(frames: Tensor) -> tuple[Tensor, ...]:
-            stream = torch.cuda.current_stream(job.device).cuda_stream
-            if stream not in contexts:
-                contexts[stream] = engine.create_execution_context()
-            context = contexts[stream]
-            planes = [torch.empty(shape, dtype=t, device=job.device) for t in outputs.values()]
-            context.set_tensor_address(INPUT, frames.data_ptr())
-            for name, plane in zip(outputs, planes, strict=True):
-                context.set_tensor_address(name, plane.data_ptr())
-            if not context.execute_async_v3(stream):
-                raise BackendError("TensorRT failed to run the engine; its log says why")
-            return tuple(plane.to(torch.uint8) for plane in planes)
-
-        # Kept alive as long as the function.
-        run.runtime = runtime  # type: ignore[attr-defined]
-        return run
+    def _timings(self, job: Job, how: Building) -> Path | None:
+        """The file of kernels' timings on this GPU by this TensorRT."""
+        if how.folder is None:
+            return None
+        made_by = self.made_by(job.device)
+        about = " ".join(made_by[name] for name in ("library", "target", "device"))
+        return how.folder / f"{hashlib.sha256(about.encode()).hexdigest()}{TIMINGS}"
 
 
 def library(names: Sequence[str] = LIBRARIES) -> Any:
@@ -129,6 +128,28 @@ def library(names: Sequence[str] = LIBRARIES) -> Any:
     )
 
 
+def build(trt: Any, onnx: bytes, how: Building, timings: Path | None = None) -> bytes:
+    """The engine of an ONNX model. `timings`: a file of kernels' timings, read and written.
+
+    Raises BackendError.
+    """
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = parse(trt, logger, builder, onnx)
+    config = builder.create_builder_config()
+    config.builder_optimization_level = _THOROUGH if how.thorough else _LIVE
+    # TensorRT for RTX: else no CUDA graph can be recorded of it.
+    if (flag := getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)) is not None:
+        config.set_flag(flag)
+    _set_targets(trt, config, how.gpus)
+    _use_timings(config, timings)
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise BackendError(f"{trt.__name__} {trt.__version__} built no engine; its log says why")
+    _keep_timings(config, timings)
+    return bytes(engine)
+
+
 def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:
     """TensorRT's network of an ONNX model, with every operator or BackendError."""
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -139,6 +160,32 @@ def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:
     return network
 
 
+def _converts(trt: Any) -> bool:
+    """Whether a Torch-TensorRT is there that knows this TensorRT."""
+    if torch_tensorrt.installed(trt.__name__) is None:
+        return False
+    its = tuple(int(part) for part in trt.__version__.split(".")[:2])
+    return trt.__name__ == "tensorrt_rtx" or its >= _CONVERTED_SINCE
+
+
+def _use_timings(config: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    kept = path.read_bytes() if path.is_file() else b""
+    # Timings of another GPU or TensorRT, or damaged ones, are not taken: then without.
+    if not config.set_timing_cache(config.create_timing_cache(kept), False) and kept:
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _keep_timings(config: Any, path: Path | None) -> None:
+    if path is None or (timings := config.get_timing_cache()) is None:
+        return
+    try:
+        write_bytes(path, bytes(timings.serialize()))
+    except FileError as error:
+        _LOG.warning("TensorRT's timings are not kept: %s", error)
+
+
 def _set_targets(trt: Any, config: Any, gpus: Sequence[str]) -> None:
     if not gpus:
         return
@@ -147,16 +194,11 @@ def _set_targets(trt: Any, config: Any, gpus: Sequence[str]) -> None:
     known = {name: c for name, c in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
     config.num_compute_capabilities = len(gpus)
     for index, gpu in enumerate(gpus):
-        capability = known.get(gpu.upper().replace("_", ""))
-        if capability is None:
+        its = known.get(gpu.upper().replace("_", ""))
+        if its is None:
             names = ", ".join(f"sm_{name[2:]}" for name in known)
             raise BackendError(
                 f"TensorRT for RTX {trt.__version__} builds for {names}, not for {gpu}; a Jetson"
                 " compiles with its own TensorRT"
             )
-        config.set_compute_capability(capability, index)
-
-
-def _capability(device: torch.device) -> str:
-    major, minor = torch.cuda.get_device_capability(device)
-    return f"sm_{major}{minor}"
+        config.set_compute_capability(its, index)

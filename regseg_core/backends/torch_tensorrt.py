@@ -68,10 +68,10 @@ def engine(job: Job, library: str) -> bytes:
         from torch_tensorrt.dynamo import convert_exported_program_to_serialized_trt_engine as build
     except (ImportError, OSError) as error:
         raise BackendError(f"torch_tensorrt cannot be imported: {error}") from error
-    if torch_tensorrt.tensorrt_package_name != library:
-        raise BackendError(
-            f"torch_tensorrt builds for {torch_tensorrt.tensorrt_package_name}, not for {library}"
-        )
+    # Up to 2.8 there is none for RTX, and no name to ask for.
+    its = getattr(torch_tensorrt, "tensorrt_package_name", "tensorrt")
+    if its != library:
+        raise BackendError(f"torch_tensorrt builds for {its}, not for {library}")
     program, frames = exported(job)
     try:
         data: bytes = build(program, arg_inputs=(frames,), device=job.device, **settings(job))

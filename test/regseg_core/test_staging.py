@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from fake_cuda import FakeCuda
 from torch import Tensor
 
 from regseg_core import Segmenter
 from regseg_core.backends import staging
+from regseg_core.backends.base import COMPILING, Compiled
 from regseg_core.data.synthetic import SyntheticStreets
 
 CPU = torch.device("cpu")
 
 
-def staged() -> staging.Staged:
-    return staging.Staged(lambda frames: (frames,), (1, 2, 2, 3), CPU)
+def double(frames: Tensor) -> tuple[Tensor, ...]:
+    return (2 * frames,)
+
+
+def staged(compiled: Compiled = double) -> staging.Staged:
+    return staging.Staged(compiled, (1, 2, 2, 3), CPU)
 
 
 def test_callers_at_once_have_a_lane_each_and_a_single_one_stays_in_one(
@@ -34,6 +39,7 @@ def test_callers_at_once_have_a_lane_each_and_a_single_one_stays_in_one(
 
         def __init__(self, *_: object) -> None:
             made.append(self)
+            self.stream = len(made)
             self.busy = threading.Lock()
 
         def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
@@ -58,22 +64,104 @@ def test_without_memory_for_a_second_lane_frames_take_turns(
 ) -> None:
     made: list[object] = []
 
-    def lane(*_: object) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        if made:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        made.append(1)
+    class Lane:
+        stream = 0
 
-        def run(frames: Tensor) -> tuple[Tensor, ...]:
+        def __init__(self, *_: object) -> None:
+            if made:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            made.append(self)
+
+        def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
             time.sleep(0.01)
             return (frames,)
 
-        return run
-
-    monkeypatch.setattr(staging, "Lane", lane)
+    monkeypatch.setattr(staging, "Lane", Lane)
     run = staged()
     with ThreadPoolExecutor(4) as threads:
         assert len(list(threads.map(run, [torch.ones(1)] * 8))) == 8
     assert caplog.text.count("one after the other: CUDA out of memory") == 1
+
+
+FRAMES = torch.arange(12, dtype=torch.uint8).reshape(1, 2, 2, 3)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    monkeypatch.setattr(staging, "_failed", threading.Event())
+    return FakeCuda(monkeypatch, streams=(7, 8))
+
+
+def test_a_graph_is_recorded_once_and_replayed(cuda: FakeCuda) -> None:
+    run = staged(double)
+    run(FRAMES), run(FRAMES)
+    assert (cuda.recordings, cuda.replays) == (1, 2)
+
+
+def test_after_a_recording_that_fails_none_is_begun_in_this_process_and_frames_go_on(
+    cuda: FakeCuda, caplog: pytest.LogCaptureFixture
+) -> None:
+    cuda.error = RuntimeError("CUDA error: operation not permitted when stream is capturing")
+    first = staged(double)
+    second = staged(double)
+    for run in (first, second):
+        for _ in range(3):
+            assert torch.equal(run(FRAMES)[0], 2 * FRAMES)
+    assert (cuda.recordings, cuda.replays) == (1, 0)
+    assert caplog.text.count("nothing more is recorded") == 1
+
+
+def test_what_says_that_it_cannot_be_recorded_is_not(cuda: FakeCuda) -> None:
+    asked: list[int] = []
+
+    class Engine:
+        def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+            return double(frames)
+
+        def can_be_recorded(self) -> bool:
+            asked.append(cuda.current)
+            return False
+
+    run = staged(Engine())
+    assert torch.equal(run(FRAMES)[0], 2 * FRAMES)
+    assert cuda.recordings == 0 and asked == [7], "asked on the lane's stream"
+    assert not staging._failed.is_set()
+
+
+def test_lanes_of_one_graph_never_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch, streams=(7, 7, 7, 8))  # PyTorch hands them out in turn
+    seen: set[int] = set()
+
+    def compiled(frames: Tensor) -> tuple[Tensor, ...]:
+        seen.add(cuda.current)
+        return double(frames)
+
+    run = staged(compiled)
+    first = run._take()
+    second = run._take()
+    assert (first.stream, second.stream) == (7, 8) and seen == {7, 8}
+
+
+def test_while_a_lane_is_made_no_other_thread_records(cuda: FakeCuda) -> None:
+    """Libraries wait for the whole GPU when they first run, which would spoil a recording."""
+    begun, go_on = threading.Event(), threading.Event()
+    with COMPILING:  # the first lane is not recorded yet
+        run = staged(double)
+    assert cuda.recordings == 0
+
+    def slow(frames: Tensor) -> tuple[Tensor, ...]:
+        begun.set()
+        go_on.wait(20)
+        return double(frames)
+
+    with ThreadPoolExecutor(1) as threads:
+        making = threads.submit(staged, slow)
+        assert begun.wait(20)
+        assert torch.equal(run(FRAMES)[0], 2 * FRAMES) and cuda.recordings == 0
+        go_on.set()
+        making.result(20)
+    run(FRAMES)
+    assert cuda.recordings == 2 and cuda.replays == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

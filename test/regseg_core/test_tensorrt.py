@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_cuda import pretend_gpu
 
 from regseg_core.backends import torch_tensorrt
-from regseg_core.backends.base import BackendError, Job
+from regseg_core.backends.base import BackendError, Building, Job
 from regseg_core.backends.engine_file import EngineError, pack, read_payload
 from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.spec import GraphSpec
@@ -126,10 +127,12 @@ def test_float32_is_float32(weights: dict[str, Path]) -> None:
 @pytest.mark.slow
 def test_targets_are_named_and_unknown_ones_refused(weights: dict[str, Path]) -> None:
     spec = GraphSpec("mono8", 64, 64, precision="float16", confidence=True)
-    payload = TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_86", "sm_89"))
+    payload = TensorRt().payload(
+        job("regseg48", weights["regseg48"], spec), Building(("sm_86", "sm_89"))
+    )
     assert len(payload) > 5_000_000
     with pytest.raises(BackendError, match=r"builds for sm_75, .*, not for sm_87; a Jetson"):
-        TensorRt().payload(job("regseg48", weights["regseg48"], spec), ("sm_87",))
+        TensorRt().payload(job("regseg48", weights["regseg48"], spec), Building(("sm_87",)))
 
 
 def test_an_operator_that_tensorrt_lacks_is_named() -> None:
@@ -172,6 +175,7 @@ def test_what_an_engine_is_bound_to(
 def test_a_torch_tensorrt_for_another_torch_is_refused_with_the_versions_that_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, Path]
 ) -> None:
+    pretend_gpu(monkeypatch, "8.6", "NVIDIA GeForce RTX 3060")
     torch_tensorrt.check_fits("tensorrt_rtx")  # none is no mistake
     install(tmp_path, monkeypatch, ours)
     torch_tensorrt.check_fits("tensorrt_rtx")
@@ -185,5 +189,5 @@ def test_a_torch_tensorrt_for_another_torch_is_refused_with_the_versions_that_fi
     )
     TensorRt().check(torch.device("cuda"))  # an engine that was carried here needs none
     with pytest.raises(BackendError, match=reason):
-        TensorRt().payload(replace(this, device=torch.device("cuda")))
-    assert len(TensorRt().payload(this)) > 5_000_000, "without a GPU it is not needed"
+        TensorRt().payload(replace(this, device=torch.device("cuda")), Building())
+    assert len(TensorRt().payload(this, Building())) > 5_000_000, "without a GPU it is not needed"

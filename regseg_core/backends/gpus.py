@@ -1,0 +1,56 @@
+"""Which TensorRT runs on which GPU: one table, which the README shows too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """GPUs of some compute capabilities, the TensorRTs that run there, and how to get one."""
+
+    gpus: str
+    capabilities: tuple[str, ...]
+    #: Python's names of the libraries, the one to prefer first.
+    libraries: tuple[str, ...]
+    install: str
+
+
+#: TensorRT for RTX 1.6 holds kernels for 8.0 too, but NVIDIA supports it on desktop GPUs alone.
+GPUS = (
+    Row(
+        "RTX 20 to 50, other desktop GPUs of their kind, DGX Spark",
+        ("7.5", "8.6", "8.9", "12.0", "12.1"),
+        ("tensorrt_rtx", "tensorrt"),
+        "pip install tensorrt_rtx onnx onnxscript",
+    ),
+    Row(
+        "Jetson Orin (JetPack 6 and 7), Jetson Thor (JetPack 7)",
+        ("8.7", "11.0"),
+        ("tensorrt",),
+        "sudo apt install python3-libnvinfer && pip install onnx onnxscript",
+    ),
+    Row(
+        "A100, H100, H200, B200 and their kind",
+        ("8.0", "9.0", "10.0", "10.3"),
+        ("tensorrt",),
+        "pip install tensorrt onnx onnxscript",
+    ),
+)
+
+#: Newer than this table: TensorRT itself says whether it runs there.
+_UNKNOWN = Row("other GPUs", (), ("tensorrt", "tensorrt_rtx"), GPUS[2].install)
+
+
+def capability(device: torch.device) -> str:
+    """The compute capability of a GPU, such as `8.7`."""
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"{major}.{minor}"
+
+
+def row_of(device: torch.device) -> Row:
+    """The row that a GPU is in."""
+    its = capability(device)
+    return next((row for row in GPUS if its in row.capabilities), _UNKNOWN)
