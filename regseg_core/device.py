@@ -32,6 +32,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def tune(device: torch.device) -> None:
+    """Has cuDNN time its kernels once for each size, for frames keep theirs.
+
+    For the whole process, and for good: what it has chosen counts only while this is set.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+
+
 @functools.cache
 def has_fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (AVX-512 BF16, AMX or Arm's BF16)."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regseg_core.backends.base import Compiled, Job
+from regseg_core.device import tune
 from regseg_core.model import SegmentationNetwork
 from regseg_core.precision import PRECISIONS
 
@@ -27,10 +28,7 @@ class Eager:
         else:
             graph = job.graph_of(self._network)
         graph = graph.to(job.device)
-        if job.device.type == "cuda":
-            # Sizes stay, so cuDNN may time its kernels once for each. For the whole process: what
-            # it has chosen counts only while this is set.
-            torch.backends.cudnn.benchmark = True
+        tune(job.device)
 
         def run(frames: Tensor) -> tuple[Tensor, ...]:
             with torch.inference_mode():

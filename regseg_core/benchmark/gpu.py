@@ -210,6 +210,8 @@ def _works(
     there = frames.to(device)
     if device.type == "cuda" and staged:
         run = Staged(compiled, tuple(frames.shape), device)
+        # On the default stream TensorRT waits for the GPU at each call.
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
         return run.replay, lambda: run(frames)
     # As published code does it: from ordinary memory, and back.
     return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from regseg_core.benchmark.timing import device_times
 from regseg_core.model import SegmentationNetwork
 
 _BYTES = 2  # of a half-precision number
@@ -32,36 +31,17 @@ class Cost:
     multiply_adds: float
 
 
-def measure_device(device: torch.device) -> Device:
-    """Copies 512 MiB and multiplies 8192 x 8192 matrices (a CPU: less)."""
+def measure_device(device: torch.device, seconds: float = 0.5) -> Device:
+    """Copies 512 MiB and multiplies 8192 x 8192 matrices (a CPU: less), by the device's clock."""
     large = device.type == "cuda"
     source = torch.empty((512 if large else 64) << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     side = 8192 if large else 1024
     half = torch.float16 if large else torch.bfloat16
     a = torch.randn(side, side, device=device).to(half)
-    copy = seconds_of(lambda: target.copy_(source), device)
-    product = seconds_of(lambda: a @ a, device)
-    return Device(2 * source.numel() / copy, side**3 / product)
-
-
-def seconds_of(run: Callable[[], object], device: torch.device, repeats: int = 20) -> float:
-    """The least of some repeats, each waited for."""
-    run()
-    least = float("inf")
-    for _ in range(repeats):
-        wait_for(device)
-        started = time.perf_counter()
-        run()
-        wait_for(device)
-        least = min(least, time.perf_counter() - started)
-    return least
-
-
-def wait_for(device: torch.device) -> None:
-    """Waits until the device is idle."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    copy, _ = device_times(lambda: target.copy_(source), device, seconds)
+    product, _ = device_times(lambda: a @ a, device, seconds)
+    return Device(1e3 * 2 * source.numel() / copy, 1e3 * side**3 / product)
 
 
 def costs(network: SegmentationNetwork, batch: int, height: int, width: int) -> list[Cost]:

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from regseg_core.benchmark.roofline import wait_for
-
 Work = Callable[[], object]
 
 #: Calls between two events of the GPU: one would be timed with its launch.
@@ -55,7 +53,8 @@ def waited(work: Work, device: torch.device) -> Work:
 
     def call() -> None:
         work()
-        wait_for(device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     return call
 

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from regseg_core.backends.base import Compiled, Job
 from regseg_core.backends.eager import Eager
 from regseg_core.benchmark import gpu, loader, roofline
 from regseg_core.benchmark.__main__ import main
+from regseg_core.benchmark.timing import device_times
 from regseg_core.benchmark.variants import Variant
 from regseg_core.media import read_image
 from regseg_core.model import create_model
@@ -95,6 +97,30 @@ def test_a_variant_that_fails_is_left_out_and_the_next_one_is_measured(
     found = gpu.run("cpu", None, [(64, 96, 1)], 0.01)
     assert found.left_out == ["first at 64 x 96 x 1: no kernel image is available"]
     assert [row.variant for row in found.rows] == ["second"]
+
+
+def test_on_a_gpu_many_calls_lie_between_two_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call would be timed with its launch."""
+    calls = 0
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None: ...
+
+        def record(self) -> None:
+            self.at = calls
+
+        def synchronize(self) -> None: ...
+
+        def elapsed_time(self, last: Event) -> float:
+            return 3.0 * (last.at - self.at) + 0.5  # ms, and as long for the events themselves
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    median, _ = device_times(work, torch.device("cuda"), 0.0)
+    assert 3.0 < median <= 3.0 + 0.5 / 20
 
 
 def test_the_roofline_counts_the_papers_multiply_adds() -> None:

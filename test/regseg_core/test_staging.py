@@ -16,6 +16,7 @@ from regseg_core import Segmenter
 from regseg_core.backends import staging
 from regseg_core.backends.base import COMPILING, Compiled
 from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.device import tune
 
 CPU = torch.device("cpu")
 
@@ -162,6 +163,14 @@ def test_while_a_lane_is_made_no_other_thread_records(cuda: FakeCuda) -> None:
         making.result(20)
     run(FRAMES)
     assert cuda.recordings == 2 and cuda.replays == 1
+
+
+def test_on_a_gpu_cudnn_times_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    tune(torch.device("cpu"))
+    assert not torch.backends.cudnn.benchmark
+    tune(torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
