@@ -131,7 +131,7 @@ def disturb(node: Rig, turn: int, guests: list[Any]) -> None:
         case _:
             node.forget()
             guests.clear()
-            if turn % 24 == 23:
+            if turn % 8 == 7:
                 node.call(Trigger, "/regseg/load_weights", Trigger.Request())
             for name in ("front", "rear"):
                 node.listen(f"/regseg/{name}/mask")
