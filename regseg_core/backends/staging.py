@@ -25,7 +25,7 @@ _MAKING = threading.Lock()
 
 #: Set by the first recording that fails. After it PyTorch's allocator may still take memory for the
 #: recording, and the next one end the process (pytorch/pytorch#180395): there is no next one.
-_failed = threading.Event()
+recording_failed = threading.Event()
 
 _LOG = logging.getLogger("regseg_core")
 
@@ -148,7 +148,7 @@ class Lane:
             self._planes = self._compiled(self._frames)
 
     def _record(self) -> None:
-        if _failed.is_set() or not self._can_be_recorded():
+        if recording_failed.is_set() or not self._can_be_recorded():
             self._may_record = False
         elif COMPILING.acquire(blocking=False):
             self._may_record = False
@@ -175,7 +175,7 @@ class Lane:
             ):
                 planes = self._compiled(self._frames)
         except RuntimeError as error:
-            _failed.set()
+            recording_failed.set()
             _LOG.warning("nothing more is recorded as a CUDA graph in this process: %s", error)
         else:
             self._recorded, self._planes = recorded, planes
@@ -184,13 +184,13 @@ class Lane:
 @contextlib.contextmanager
 def nothing_recorded() -> Iterator[None]:
     """Lanes that are made meanwhile record nothing."""
-    had_failed = _failed.is_set()
-    _failed.set()
+    had_failed = recording_failed.is_set()
+    recording_failed.set()
     try:
         yield
     finally:
         if not had_failed:
-            _failed.clear()
+            recording_failed.clear()
 
 
 def _stream_beside(device: torch.device, others: Collection[int]) -> torch.cuda.Stream:

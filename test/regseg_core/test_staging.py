@@ -89,7 +89,7 @@ FRAMES = torch.arange(12, dtype=torch.uint8).reshape(1, 2, 2, 3)
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    monkeypatch.setattr(staging, "_failed", threading.Event())
+    monkeypatch.setattr(staging, "recording_failed", threading.Event())
     return FakeCuda(monkeypatch, streams=(7, 8))
 
 
@@ -126,21 +126,29 @@ def test_what_says_that_it_cannot_be_recorded_is_not(cuda: FakeCuda) -> None:
     run = staged(Engine())
     assert torch.equal(run(FRAMES)[0], 2 * FRAMES)
     assert cuda.recordings == 0 and asked == [7], "asked on the lane's stream"
-    assert not staging._failed.is_set()
+    assert not staging.recording_failed.is_set()
 
 
 def test_lanes_of_one_graph_never_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch, streams=(7, 7, 7, 8))  # PyTorch hands them out in turn
-    seen: set[int] = set()
+    monkeypatch.setattr(staging, "recording_failed", threading.Event())
+    seen: list[int] = []
+    meanwhile: list[object] = []
 
     def compiled(frames: Tensor) -> tuple[Tensor, ...]:
-        seen.add(cuda.current)
+        seen.append(cuda.current)
+        if meanwhile:  # another thread's frame comes, and needs a lane of its own
+            meanwhile.clear()
+            with ThreadPoolExecutor(1) as other:
+                other.submit(run, FRAMES).result(20)
         return double(frames)
 
-    run = staged(compiled)
-    first = run._take()
-    second = run._take()
-    assert (first.stream, second.stream) == (7, 8) and seen == {7, 8}
+    with staging.nothing_recorded():
+        run = staged(compiled)
+        assert set(seen) == {7}
+        meanwhile.append(True)
+        run(FRAMES)
+    assert set(seen) == {7, 8}
 
 
 def test_while_a_lane_is_made_no_other_thread_records(cuda: FakeCuda) -> None:
