@@ -1,0 +1,138 @@
+"""A calibrated camera: which ray each pixel looks along, and which pixel sees a point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from regseg_core.errors import RegSegError
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+#: How many coefficients each of sensor_msgs/CameraInfo's models may have, as OpenCV takes them.
+_COEFFICIENTS = {
+    "": (0,),
+    "plumb_bob": (0, 4, 5),
+    "rational_polynomial": (0, 8),
+    "equidistant": (0, 4),
+}
+#: Other names of the same.
+_ALIASES = {"fisheye": "equidistant", "pinhole": "plumb_bob", "none": ""}
+
+
+class CalibrationError(RegSegError, ValueError):
+    """A calibration that cannot be meant, with what is wrong in it."""
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """A pinhole camera with lens distortion, in the optical frame: x right, y down, z ahead.
+
+    Lengths are pixels of an image of `width` x `height`: `fx` and `fy` the focal lengths, `cx` and
+    `cy` the principal point. `distortion`: OpenCV's coefficients of `model`, one of plumb_bob,
+    rational_polynomial and equidistant (fisheye). Raises CalibrationError.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    model: str = "plumb_bob"
+    distortion: tuple[float, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not np.isfinite(numbers).all():
+            raise CalibrationError("the calibration holds NaN or infinity: calibrate the camera")
+        if self.width < 1 or self.height < 1:
+            raise CalibrationError(f"the calibration is for {self.width} x {self.height} pixels")
+        if self.fx <= 0 or self.fy <= 0:
+            raise CalibrationError(
+                f"focal lengths are {self.fx:g} and {self.fy:g}: the camera is not calibrated"
+            )
+        name = _ALIASES.get(self.model, self.model)
+        if name not in _COEFFICIENTS:
+            known = ", ".join(filter(None, _COEFFICIENTS))
+            raise CalibrationError(f"distortion model {self.model!r}: known are {known}")
+        if len(self.distortion) not in _COEFFICIENTS[name]:
+            raise CalibrationError(f"{self.model} has {len(self.distortion)} coefficients")
+        object.__setattr__(self, "model", name)
+        if not any(self.distortion):
+            object.__setattr__(self, "distortion", ())
+
+    def scaled(self, width: int, height: int) -> CameraModel:
+        """The same camera, its image resized to that size."""
+        across, down = width / self.width, height / self.height
+        # Pixel centres are whole numbers, so the image's corner lies at -0.5.
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * across,
+            fy=self.fy * down,
+            cx=(self.cx + 0.5) * across - 0.5,
+            cy=(self.cy + 0.5) * down - 0.5,
+        )
+
+    @property
+    def matrix(self) -> Doubles:
+        """3 x 3, OpenCV's camera matrix."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+
+    @cached_property
+    def rays(self) -> Floats:
+        """2 x H x W float32: x / z and y / z of what each pixel sees, NaN where no ray is known."""
+        columns, rows = np.arange(self.width), np.arange(self.height)
+        if not self.distortion and self.model != "equidistant":
+            x, y = (columns - self.cx) / self.fx, (rows - self.cy) / self.fy
+            grid = np.broadcast_arrays(x[None, :], y[:, None])
+            return np.stack(grid).astype(np.float32)
+        pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 1, 2).astype(np.float64)
+        undistort = cv2.fisheye.undistortPoints if self._is_fisheye else cv2.undistortPoints
+        found = undistort(pixels, self.matrix, self._coefficients)
+        rays = found.reshape(self.height, self.width, 2)
+        # A pixel whose ray does not lead back to it lies beyond what the polynomial describes.
+        back = self._pixels(np.dstack([rays, np.ones(rays.shape[:2])]).reshape(-1, 3))
+        off = np.abs(back - pixels.reshape(-1, 2)).max(axis=1).reshape(rays.shape[:2])
+        rays[~(off < 1.0)] = np.nan
+        return np.moveaxis(rays, -1, 0).astype(np.float32)
+
+    def project(self, points: Sequence[Sequence[float]] | Doubles | Floats) -> Doubles:
+        """N x 3 metres in the optical frame -> N x 2 columns and rows; NaN behind the camera.
+
+        Beside the image numbers go on.
+        """
+        given = np.asarray(points, np.float64).reshape(-1, 3)
+        seen = np.isfinite(given).all(axis=1) & (given[:, 2] > 1e-6)
+        found = np.full((len(given), 2), np.nan)
+        if seen.any():
+            found[seen] = self._pixels(given[seen])
+        return found
+
+    @property
+    def _is_fisheye(self) -> bool:
+        return self.model == "equidistant"
+
+    @property
+    def _coefficients(self) -> Doubles:
+        return np.array(self.distortion or (0.0,) * 4)
+
+    def _pixels(self, points: Doubles) -> Doubles:
+        if not self.distortion and not self._is_fisheye:
+            plane = points[:, :2] / points[:, 2:]
+            return plane * (self.fx, self.fy) + (self.cx, self.cy)
+        project = cv2.fisheye.projectPoints if self._is_fisheye else cv2.projectPoints
+        none = np.zeros(3)
+        if self._is_fisheye:
+            found = project(points.reshape(-1, 1, 3), none, none, self.matrix, self._coefficients)
+        else:
+            found = project(points.reshape(-1, 1, 3), none, none, self.matrix, self._coefficients)
+        return np.asarray(found[0], np.float64).reshape(-1, 2)

@@ -1,0 +1,190 @@
+"""One camera, no depth: what the ground before it is like, as far as it can be seen.
+
+Only ground is projected, and the foot of what stands on it: what stands up would smear away from
+the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from regseg_core.arrays import Image
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Doubles, Floats
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a camera is above flat ground: metres, and radians in ROS' sense.
+
+    `pitch` is positive where it looks down, `roll` where its right side is lower. Raises
+    CalibrationError.
+    """
+
+    height: float
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite((self.height, self.pitch, self.roll)).all() or self.height <= 0:
+            raise CalibrationError(
+                f"the camera is {self.height:g} m above the ground, pitch {self.pitch:g}, roll"
+                f" {self.roll:g}: give its height and angles"
+            )
+
+    @property
+    def rotation(self) -> Doubles:
+        """3 x 3: from the optical frame to x ahead, y left, z up, level, below the camera."""
+        axes = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
+        pitch = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        cos, sin = np.cos(self.roll), np.sin(self.roll)
+        roll = np.array([[1.0, 0, 0], [0, cos, -sin], [0, sin, cos]])
+        found: Doubles = pitch @ roll @ axes
+        return found
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a camera sees of the ground, by bearing and distance.
+
+    `bearings`: B, radians to the left, evenly spaced. `distances`: D, metres on the ground, rising.
+    `rows`, `columns`: D x B, the pixel that sees that place; -1 outside the image.
+    """
+
+    bearings: Doubles
+    distances: Doubles
+    rows: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.int32]
+
+    def of(self, labels: Image, outside: int) -> Image:
+        """D x B uint8: the label at each place."""
+        found = labels[self.rows, self.columns]
+        found[self.rows < 0] = outside
+        return found
+
+
+class GroundView:
+    """A camera above the ground, and how far it sees it well.
+
+    `cell`: metres; where one pixel covers more of the ground than that, the ground is unknown.
+    Raises CalibrationError where the camera sees no ground.
+    """
+
+    def __init__(
+        self, camera: CameraModel, pose: Pose, cell: float = 0.1, max_range: float = 20.0
+    ) -> None:
+        self.camera, self.pose, self.cell = camera, pose, cell
+        self._down = pose.rotation
+        focal = (camera.fx + camera.fy) / 2
+        # d = height / tan(angle below the horizon): a pixel covers (d^2 + h^2) / (h f) there.
+        sharp = cell * pose.height * focal - pose.height**2
+        self.max_range = min(max_range, float(np.sqrt(max(sharp, 0.0))))
+        near = self._nearest()
+        if not near < self.max_range:
+            raise CalibrationError(
+                f"the camera, {pose.height:g} m high with pitch {pose.pitch:g}, sees no ground"
+                f" within {self.max_range:.1f} m: check camera_height and camera_pitch, or take"
+                " larger cells"
+            )
+        self.min_range = near
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """As fine as the image: a bearing a column, a distance a row."""
+        camera, h = self.camera, self.pose.height
+        left, right = self._bearings()
+        bearings = np.linspace(right, left, camera.width).astype(np.float64)
+        # Even steps of what an image's rows are: the tangent below the horizon.
+        most, least = h / self.min_range, h / self.max_range
+        slopes = np.linspace(most, least, max(2, round(camera.fy * (most - least))))
+        distances = (h / slopes).astype(np.float64)
+        x = distances[:, None] * np.cos(bearings)
+        y = distances[:, None] * np.sin(bearings)
+        places = np.stack([x, y, np.full_like(x, -h)], axis=-1).reshape(-1, 3)
+        columns, rows = self.pixels_of(places).reshape(*x.shape, 2).transpose(2, 0, 1)
+        return Sweep(bearings, distances, rows, columns)
+
+    def points(self) -> Floats:
+        """3 x H x W float32: where each pixel's ray meets the ground; NaN beyond `max_range`.
+
+        In metres ahead, left and up from the place below the camera.
+        """
+        rays = self.camera.rays
+        there = np.tensordot(self._down, np.stack([*rays, np.ones_like(rays[0])]), axes=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(there[2] < 0, -self.pose.height / there[2], np.nan)
+            x, y = there[0] * scale, there[1] * scale
+            far = ~(np.hypot(x, y) <= self.max_range)
+        x[far] = y[far] = np.nan
+        return np.stack([x, y, np.where(far, np.nan, 0.0)]).astype(np.float32)
+
+    def pixels_of(self, places: Doubles) -> npt.NDArray[np.int32]:
+        """N x 3 metres from the camera, level axes -> N x 2 int32 columns and rows, -1 outside."""
+        found = self.camera.project(places @ self._down)
+        with np.errstate(invalid="ignore"):
+            pixels = np.round(found)
+            inside = (pixels >= 0) & (pixels < (self.camera.width, self.camera.height))
+        return np.where(inside.all(axis=1, keepdims=True), pixels, -1).astype(np.int32)
+
+    def _edges(self) -> Doubles:
+        """3 x N: directions of the image's border, level axes."""
+        rays = self.camera.rays
+        border = np.concatenate([rays[:, 0], rays[:, -1], rays[:, :, 0], rays[:, :, -1]], axis=1)
+        border = border[:, np.isfinite(border).all(axis=0)]
+        found: Doubles = self._down @ np.vstack([border, np.ones(border.shape[1])])
+        return found
+
+    def _nearest(self) -> float:
+        """Metres to the nearest ground that is seen."""
+        x, y, z = self._edges()
+        below = z < 0
+        if not below.any():
+            return float("inf")
+        return float(np.min(np.hypot(x[below], y[below]) * self.pose.height / -z[below]))
+
+    def _bearings(self) -> tuple[float, float]:
+        """The leftmost and the rightmost bearing at which ground is seen."""
+        x, y, z = self._edges()
+        bearings = np.arctan2(y, x)[(z < 0) & (x > 0)]
+        return float(bearings.max()), float(bearings.min())
+
+
+@dataclass(frozen=True)
+class FreeSpace:
+    """How far the ground goes. For each bearing of a sweep: metres to what stops it."""
+
+    bearings: Doubles
+    #: Infinity where ground goes on as far as it is seen; NaN where not even the nearest is known.
+    distances: Doubles
+    #: Whether something stands there; else it is only not known what is.
+    stopped: npt.NDArray[np.bool_]
+
+
+def free_space(
+    view: GroundView, labels: Image, ground: Collection[int], unknown: int, thick: int = 3
+) -> FreeSpace:
+    """The first place of each bearing that is not ground.
+
+    `labels`: H x W uint8. `ground`: ids one can drive on. `unknown`: the id of pixels without a
+    class. So many places in a row, `thick`, must be no ground: single pixels are noise.
+    """
+    sweep = view.sweep
+    seen = sweep.of(labels, unknown)
+    is_ground = np.isin(seen, list(ground))
+    in_image = sweep.rows >= 0
+    blocked = in_image & ~is_ground
+    run = blocked.copy()
+    for shift in range(1, thick):
+        run[:-shift] &= blocked[shift:]
+        run[-shift:] = False
+    first = np.where(run.any(axis=0), run.argmax(axis=0), -1)
+    bearing = np.arange(len(sweep.bearings))
+    stopped = (first >= 0) & (seen[first, bearing] != unknown)
+    distances = np.where(first >= 0, sweep.distances[first], np.inf)
+    distances[~in_image.any(axis=0)] = np.nan
+    return FreeSpace(sweep.bearings, distances, stopped)

@@ -1,0 +1,79 @@
+"""Labels for a lidar's points, by the image that sees them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from regseg_core.arrays import Image
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Doubles, Floats
+from regseg_core.labels import IGNORE_INDEX
+
+#: Pixels around a point that it hides, at the image's own size: lidars are sparser than images.
+_SPLAT = 5
+#: How much farther than the nearest point there, as a share, a point may lie and still be seen.
+_SLACK = 0.05
+
+
+def transform(rotation: tuple[float, float, float, float], translation: Doubles) -> Doubles:
+    """4 x 4 from a quaternion x, y, z, w and metres. Raises CalibrationError for NaN or a zero."""
+    x, y, z, w = rotation
+    length = np.sqrt(x * x + y * y + z * z + w * w)
+    if not (np.isfinite(length) and np.isfinite(translation).all() and length > 1e-6):
+        raise CalibrationError("the transform to the camera holds NaN, or a rotation of length 0")
+    x, y, z, w = np.array((x, y, z, w)) / length
+    made = np.eye(4)
+    made[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    made[:3, 3] = translation
+    return made
+
+
+def label_points(
+    points: Floats,
+    to_camera: Doubles,
+    camera: CameraModel,
+    labels: Image,
+    confidence: Image | None = None,
+) -> tuple[npt.NDArray[np.uint8], Floats]:
+    """Id and probability of each of N x 3 points: 255 and 0 where the image does not see it.
+
+    `to_camera`: 4 x 4, from the points' frame to the optical frame. A point that lies behind
+    nearer ones is not seen: it would take the label of what hides it. Raises CalibrationError
+    where the calibration is for another size of image.
+    """
+    if labels.shape != (camera.height, camera.width):
+        raise CalibrationError(
+            f"the calibration is for {camera.width} x {camera.height} pixels, the image has"
+            f" {labels.shape[1]} x {labels.shape[0]}"
+        )
+    ids = np.full(len(points), IGNORE_INDEX, np.uint8)
+    sure = np.zeros(len(points), np.float32)
+    there = points @ to_camera[:3, :3].T + to_camera[:3, 3]
+    pixels = camera.project(there)
+    with np.errstate(invalid="ignore"):
+        columns, rows = np.round(pixels).T
+        inside = (columns >= 0) & (columns < camera.width) & (rows >= 0) & (rows < camera.height)
+    seen = np.flatnonzero(inside)
+    at = rows[seen].astype(np.intp), columns[seen].astype(np.intp)
+    seen, at = _not_hidden(seen, at, there[seen, 2], labels.shape)
+    ids[seen] = labels[at]
+    sure[seen] = 1.0 if confidence is None else confidence[at] * np.float32(1 / 255)
+    return ids, sure
+
+
+def _not_hidden(
+    seen: npt.NDArray[np.intp],
+    at: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    depth: Doubles,
+    shape: tuple[int, ...],
+) -> tuple[npt.NDArray[np.intp], tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    nearest = np.full(shape, np.inf, np.float32)
+    np.minimum.at(nearest, at, depth.astype(np.float32))
+    nearest = cv2.erode(nearest, np.ones((_SPLAT, _SPLAT), np.uint8)).astype(np.float32)
+    visible = depth <= nearest[at] * (1 + _SLACK)
+    return seen[visible], (at[0][visible], at[1][visible])

@@ -1,0 +1,133 @@
+"""Labelled points from depth that is registered to the labelled image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from regseg_core.arrays import Image
+from regseg_core.errors import FrameError
+from regseg_core.geometry.camera_model import Floats
+from regseg_core.labels import IGNORE_INDEX
+
+#: A point as it lies in a PointCloud2: metres, the class's colour as PCL packs it, id, probability.
+POINT = np.dtype(
+    [("x", "f4"), ("y", "f4"), ("z", "f4"), ("rgb", "u4"), ("label", "u4"), ("confidence", "f4")]
+)
+
+#: Autoware's PointXYZCPE: id and probability of the class, and how unsure the network is.
+AUTOWARE_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "class_id", "probability", "entropy"],
+        "formats": ["f4", "f4", "f4", "u1", "f4", "f4"],
+        "offsets": [0, 4, 8, 12, 16, 20],
+        "itemsize": 24,
+    }
+)
+
+Points = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """Which points are made: every `stride`-th row and column, between two ranges in metres."""
+
+    stride: int = 1
+    min_range: float = 0.0
+    max_range: float = float("inf")
+
+
+def metres(depth: npt.NDArray[Any]) -> Floats:
+    """H x W uint16 in mm (0: unknown) or float32 in m -> H x W float32 in m, NaN where unknown.
+
+    Raises FrameError for another dtype.
+    """
+    if depth.dtype == np.uint16:
+        found = depth * np.float32(0.001)
+        found[depth == 0] = np.nan
+        return found
+    if depth.dtype == np.float32:
+        return np.where(depth > 0, depth, np.float32(np.nan))  # also infinity stays, as too far
+    raise FrameError(f"depth of {depth.dtype}: give uint16 in mm or float32 in m")
+
+
+def packed_colors(palette: Image) -> npt.NDArray[np.uint32]:
+    """256 x 3 uint8 RGB -> 256 colours as PCL packs them."""
+    red, green, blue = palette.astype(np.uint32).T
+    packed: npt.NDArray[np.uint32] = (red << 16) | (green << 8) | blue
+    return packed
+
+
+def from_depth(
+    depth: npt.NDArray[Any],
+    rays: Floats,
+    labels: Image,
+    confidence: Image | None,
+    colors: npt.NDArray[np.uint32],
+    settings: PointSettings,
+) -> Points:
+    """Organised points in the camera's optical frame; NaN where depth is unknown or out of range.
+
+    `depth`: H x W, uint16 mm or float32 m, along the optical axis. `rays`: 2 x H x W, of the
+    camera. `labels`, `confidence`: H x W uint8; without confidence it is 1. `colors`: 256, packed.
+    Raises FrameError where sizes differ.
+    """
+    if not depth.shape == labels.shape == rays.shape[1:]:
+        raise FrameError(
+            f"depth is {_size(depth)}, labels are {_size(labels)}, the calibration is for"
+            f" {_size(rays[0])}: they must be registered to one image"
+        )
+    step = settings.stride
+    z = metres(depth[::step, ::step])
+    found = np.empty(z.shape, POINT)
+    outside = (z < settings.min_range) | (z > settings.max_range)
+    if outside.any():
+        z[outside] = np.nan
+    found["z"] = z
+    np.multiply(rays[0, ::step, ::step], z, out=found["x"])
+    np.multiply(rays[1, ::step, ::step], z, out=found["y"])
+    ids = labels[::step, ::step]
+    found["label"] = ids
+    found["rgb"] = colors[ids]
+    if confidence is None:
+        found["confidence"] = 1
+    else:
+        np.multiply(confidence[::step, ::step], np.float32(1 / 255), out=found["confidence"])
+    return found
+
+
+def autoware(points: Points) -> Points:
+    """The same points in Autoware's layout; entropy of a class against all others, in bits."""
+    found = np.zeros(points.shape, AUTOWARE_POINT)
+    for name in "xyz":
+        found[name] = points[name]
+    found["class_id"] = np.minimum(points["label"], IGNORE_INDEX)
+    p = found["probability"] = points["confidence"]
+    q = np.clip(p, 1e-6, 1 - 1e-6)
+    found["entropy"] = -(q * np.log2(q) + (1 - q) * np.log2(1 - q))
+    return found
+
+
+def without(depth: npt.NDArray[Any], labels: Image, ids: set[int], grow: int = 0) -> Any:
+    """Depth with 0, unknown, where `labels` is one of `ids`, and up to `grow` pixels around.
+
+    For maps that must hold what stays. Raises FrameError where sizes differ.
+    """
+    if depth.shape != labels.shape:
+        raise FrameError(f"depth is {_size(depth)}, labels are {_size(labels)}")
+    table = np.zeros(256, np.uint8)
+    table[list(ids)] = 1
+    taken = cv2.LUT(labels, table)
+    if grow > 0:
+        taken = cv2.dilate(taken, np.ones((2 * grow + 1, 2 * grow + 1), np.uint8))
+    kept = depth.copy()
+    kept[taken.astype(bool)] = 0
+    return kept
+
+
+def _size(array: npt.NDArray[Any]) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
