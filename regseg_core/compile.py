@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from regseg_core.backends.base import BackendError, Building, Job
@@ -36,6 +38,8 @@ def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
     Raises BackendError for a backend that makes no file, or cannot make this one.
     """
     chosen = portable(backend)
+    if gpus:  # this machine's GPU does not matter
+        job = replace(job, device=torch.device("cpu"))
     how = Building(gpus, thorough=True, folder=default_folder())
     return pack(job.identity(chosen), chosen.payload(job, how))
 

@@ -12,6 +12,19 @@ import torch
 
 from regseg_core.errors import ArgumentError
 
+#: GPUs that have died while this process ran, which no call to CUDA reaches any more.
+_lost: set[torch.device] = set()
+
+
+def give_up(device: torch.device) -> None:
+    """That GPU has died: from now on this process is without GPUs."""
+    _lost.add(device)
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch has a GPU here, and none has died."""
+    return not _lost and torch.cuda.is_available()
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` is the GPU where PyTorch has one, else the CPU; other names are PyTorch's own.
@@ -19,13 +32,15 @@ def choose_device(name: str) -> torch.device:
     Raises ArgumentError for a name that PyTorch does not know or a GPU that is not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if has_gpu() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
+    if device.type == "cuda" and _lost:
+        raise ArgumentError(f"device {name!r}: it has died; start the process again, or give cpu")
     if device.type == "cuda" and device.index is None:
         # Other threads and processes have a current GPU of their own.
         return torch.device("cuda", torch.cuda.current_device())
@@ -33,7 +48,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def tune(device: torch.device) -> None:
-    """Has cuDNN time its kernels once for each size, for frames keep theirs.
+    """Has cuDNN time its kernels once for each size and thread, for frames keep their size.
 
     For the whole process, and for good: what it has chosen counts only while this is set.
     """
@@ -98,7 +113,7 @@ def release_memory() -> None:
 
 def trim_memory() -> None:
     """Gives back what freed tensors leave: PyTorch's GPU cache, and the C library's heap."""
-    if torch.cuda.is_available():
+    if has_gpu():
         torch.cuda.empty_cache()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from regseg_core.arrays import Image
 from regseg_core.encodings import ENCODINGS
@@ -71,3 +76,14 @@ def _check(pixels: Image, encoding: str) -> tuple[int, int]:
     if encoding not in ENCODINGS:
         raise FrameError(f"encoding {encoding!r}: convert to one of {', '.join(ENCODINGS)}")
     return ENCODINGS[encoding].check(pixels)
+
+
+def stacked(frames: Sequence[Frame]) -> Tensor:
+    """N x the encoding's shape; the frame's own memory where there is one and PyTorch takes it."""
+    if len(frames) > 1:
+        return torch.from_numpy(np.stack([frame.pixels for frame in frames]))
+    pixels = frames[0].pixels
+    if min(pixels.strides) < 0 or not pixels.flags.writeable:
+        # PyTorch can share neither mirrored nor read-only memory.
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels).unsqueeze(0)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from regseg_core import zoo
 from regseg_core.arrays import Image
@@ -19,17 +18,16 @@ from regseg_core.backends.base import Backend, CompilingError, Job
 from regseg_core.backends.cache import default_folder
 from regseg_core.backends.child import ClosedError
 from regseg_core.backends.choose import candidates, portable
-from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine_file import read_identity, read_payload, settled, spec_of
 from regseg_core.backends.health import Health
 from regseg_core.backends.lost import is_lost, keep
 from regseg_core.backends.runners import Runners
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
-from regseg_core.device import choose_device, device_title
+from regseg_core.device import choose_device, device_title, give_up
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
-from regseg_core.frame import Frame, Kind
+from regseg_core.frame import Frame, Kind, stacked
 from regseg_core.labels import LabelSet
 from regseg_core.model import SegmentationNetwork
 from regseg_core.precision import PRECISIONS, choose_precision
@@ -96,14 +94,15 @@ class Segmenter:
             size, precision = settled(self.engine_spec, size, precision)
         self.precision = choose_precision(precision, self.device)
         self.size = size
-        self.network = apart(self._load_network)
+        self.network = apart(partial(self._load_network, self.device, self.precision))
         self.backend = backend if isinstance(backend, str) else backend[0].name
         self.health = Health()
         folder = default_folder() if cache == "default" else cache
         self._folder = None if folder is None else Path(folder)
         self._wait = wait
-        self._runners = self._make_runners(backend, None if engine is None else Path(engine))
-        self._moving = threading.Lock()
+        self._moving, self._closed = threading.Lock(), False
+        backends, self.health.refused = candidates(backend, self.device, self.network)
+        self._runners = self._make_runners(backends, None if engine is None else Path(engine))
         self._title = f"{weights}: {self._card.architecture}, {len(self.labels)} classes"
 
     @property
@@ -154,7 +153,7 @@ class Segmenter:
             runners, job = self._runners, self.job(spec)
         runner = runners.use(job)
         try:
-            return list(zip(*(plane.numpy() for plane in runner(_tensor(frames))), strict=True))
+            return list(zip(*(plane.numpy() for plane in runner(stacked(frames))), strict=True))
         except CompilingError:
             if len(frames) == 1:
                 raise
@@ -226,6 +225,8 @@ class Segmenter:
         Kinds of frames that are ready are segmented as before, others by PyTorch, unless a backend
         is named: that raises BackendError for them.
         """
+        with self._moving:
+            self._closed = True
         self._runners.close()
 
     def _warm_up(self, spec: GraphSpec) -> None:
@@ -247,10 +248,7 @@ class Segmenter:
         except Exception as error:
             _LOG.warning("not warmed up for %s: %s", spec.title(), error)
 
-    def _make_runners(self, backend: str | Sequence[Backend], engine: Path | None) -> Runners:
-        backends, self.health.refused = candidates(backend, self.device)
-        if backends[-1].name == Eager.name:
-            backends[-1] = Eager(self.network)
+    def _make_runners(self, backends: list[Backend], engine: Path | None) -> Runners:
         self.health.backend = backends[-1].name
         for name, reason in self.health.refused.items():
             _LOG.info("backend %s is not used: %s", name, reason)
@@ -261,23 +259,30 @@ class Segmenter:
         with self._moving:
             if runners is not self._runners:
                 return True  # another thread's frame was the first
-            if not is_lost(self.device):
+            if isinstance(error, ClosedError) or not is_lost(self.device):
                 return False
+            give_up(self.device)
             failure = f"{self.device} is lost, the CPU segments until the next start: {error}"
+            # All that can fail comes first: until it works, each frame tries it again.
+            cpu = torch.device("cpu")
+            precision = choose_precision("auto", cpu)
+            network = apart(partial(self._load_network, cpu, precision))
+            backends, refused = candidates("auto", cpu, network)
             _LOG.error("%s", failure)
             keep(runners, self.network)
             threading.Thread(target=runners.close, name="closing", daemon=True).start()
-            self.device, self.engine_spec = torch.device("cpu"), None
-            self.precision = choose_precision("auto", self.device)
-            self.network = apart(self._load_network)
-            self._runners = self._make_runners("auto", None)
+            self.device, self.precision, self.engine_spec = cpu, precision, None
+            self.network, self.health.refused = network, refused
+            self._runners = self._make_runners(backends, None)
+            if self._closed:
+                self._runners.close()
             self.health.note_failure(failure)
             return True
 
-    def _load_network(self) -> SegmentationNetwork:
+    def _load_network(self, device: torch.device, precision: str) -> SegmentationNetwork:
         network = build_model(self._card, self._path)
-        dtype = PRECISIONS[self.precision].dtype
-        return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        dtype = PRECISIONS[precision].dtype
+        return network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _check_engine_file(self, path: Path) -> GraphSpec:
         identity = read_identity(path)
@@ -285,14 +290,3 @@ class Segmenter:
         backend = portable(identity["made_by"]["backend"])
         read_payload(path, self.job(spec).identity(backend), carried=True)
         return spec
-
-
-def _tensor(frames: Sequence[Frame]) -> Tensor:
-    """N x the encoding's shape; the frame's own memory where there is one and PyTorch takes it."""
-    if len(frames) > 1:
-        return torch.from_numpy(np.stack([frame.pixels for frame in frames]))
-    pixels = frames[0].pixels
-    if min(pixels.strides) < 0 or not pixels.flags.writeable:
-        # PyTorch can share neither mirrored nor read-only memory.
-        pixels = pixels.copy()
-    return torch.from_numpy(pixels).unsqueeze(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +49,11 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The current stream of a GPU that is not there."""
+    current = SimpleNamespace(cuda_stream=7, synchronize=lambda: None)
+    monkeypatch.setattr("torch.cuda.current_stream", lambda device=None: current)
+    return current

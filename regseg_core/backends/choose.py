@@ -12,6 +12,7 @@ from regseg_core.backends.inductor import Inductor
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.tensorrt import TensorRt
 from regseg_core.errors import ArgumentError
+from regseg_core.model import SegmentationNetwork
 
 _PORTABLE: dict[str, Portable] = {
     "tensorrt": TensorRt(),
@@ -38,13 +39,25 @@ def portable(name: str) -> Portable:
 
 
 def candidates(
-    name: str | Sequence[Backend], device: torch.device
+    name: str | Sequence[Backend],
+    device: torch.device,
+    network: SegmentationNetwork | None = None,
 ) -> tuple[list[Backend], dict[str, str]]:
     """The backends to try in turn, and why others of the device's are refused.
 
-    `name` is `auto`, one backend's, which is then the only one, or backends of your own. Raises
-    ArgumentError for an unknown name, BackendError for one that cannot work on the device.
+    `name` is `auto`, one backend's, which is then the only one, or backends of your own. `network`
+    is what PyTorch runs, if it is one of them. Raises ArgumentError for an unknown name,
+    BackendError for one that cannot work on the device.
     """
+    usable, refused = _named(name, device)
+    if network is not None and usable[-1].name == Eager.name:
+        usable[-1] = Eager(network)
+    return usable, refused
+
+
+def _named(
+    name: str | Sequence[Backend], device: torch.device
+) -> tuple[list[Backend], dict[str, str]]:
     if not isinstance(name, str):
         for backend in name:
             backend.check(device)

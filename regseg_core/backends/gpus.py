@@ -40,8 +40,13 @@ GPUS = (
     ),
 )
 
-#: Newer than this table: TensorRT itself says whether it runs there.
-_UNKNOWN = Row("other GPUs", (), ("tensorrt", "tensorrt_rtx"), GPUS[2].install)
+#: Older than this table, and newer: there TensorRT itself says whether it runs.
+_OLDER = Row("older GPUs", (), (), "")
+_NEWER = Row("newer GPUs", (), ("tensorrt", "tensorrt_rtx"), GPUS[2].install)
+_OLDEST = (7, 5)
+
+#: What TensorRT for RTX builds for when it is told nothing.
+_DEFAULT = ("8.0", "8.6", "8.9", "12.0")
 
 
 def capability(device: torch.device) -> str:
@@ -53,4 +58,11 @@ def capability(device: torch.device) -> str:
 def row_of(device: torch.device) -> Row:
     """The row that a GPU is in."""
     its = capability(device)
-    return next((row for row in GPUS if its in row.capabilities), _UNKNOWN)
+    beside = _OLDER if torch.cuda.get_device_capability(device) < _OLDEST else _NEWER
+    return next((row for row in GPUS if its in row.capabilities), beside)
+
+
+def beyond_default(device: torch.device) -> tuple[str, ...]:
+    """The target to name to TensorRT for RTX, such as `sm_75`, where it would leave it out."""
+    its = capability(device)
+    return () if its in _DEFAULT else (f"sm_{its.replace('.', '')}",)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
+import weakref
 from collections.abc import Collection, Iterator
 
 import torch
@@ -30,6 +31,10 @@ recording_failed = threading.Event()
 _LOG = logging.getLogger("regseg_core")
 
 
+#: Handles of the streams that lanes have, in use.
+_streams: set[int] = set()
+
+
 class Staged:
     """A compiled graph on a GPU that takes frames and gives planes in the host's memory.
 
@@ -40,7 +45,7 @@ class Staged:
 
     def __init__(self, compiled: Compiled, shape: tuple[int, ...], device: torch.device) -> None:
         self._arguments = compiled, shape, device
-        self._streams: list[int] = []
+        self._own: list[int] = []
         # Last in, first out: a single caller stays in one lane.
         self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
         with _MAKING:
@@ -55,6 +60,15 @@ class Staged:
         finally:
             self._free.put(lane)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a single caller's frames are replayed as a CUDA graph."""
+        lane = self._take()
+        try:
+            return lane.is_recorded
+        finally:
+            self._free.put(lane)
+
     def replay(self) -> None:
         """Runs the graph on the frame that is there, without copies, on the current stream."""
         lane = self._take()
@@ -64,8 +78,8 @@ class Staged:
             self._free.put(lane)
 
     def _make(self) -> Lane:
-        lane = Lane(*self._arguments, self._streams)
-        self._streams.append(lane.stream)
+        lane = Lane(*self._arguments, self._own)
+        self._own.append(lane.stream)
         return lane
 
     def _take(self) -> Lane:
@@ -90,8 +104,8 @@ class Lane:
     Nothing is allocated per frame on the GPU: input, outputs and what lies between have their
     buffers, and the graph is recorded once and replayed. While something compiles in this process
     it cannot be recorded; until then its kernels are started one by one. Who makes one holds
-    `_MAKING`. `others`: the streams of the other lanes, which must not be its own: an engine keeps
-    the memory of a frame for each stream.
+    `_MAKING`. `others`: the streams of its graph's other lanes, which must not be its own, for an
+    engine keeps the memory of a frame for each stream.
     """
 
     def __init__(
@@ -107,6 +121,8 @@ class Lane:
         # Buffers of a caller's inference mode could not be written outside of it.
         with torch.inference_mode(False), torch.cuda.device(device):
             self._stream = _stream_beside(device, others)
+            _streams.add(self.stream)
+            weakref.finalize(self, _streams.discard, self.stream)
             self._sent = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(self._stream):
@@ -141,6 +157,11 @@ class Lane:
         self._done.synchronize()
         return tuple(plane.clone() for plane in self._received)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its graph is replayed."""
+        return self._recorded is not None
+
     def replay(self) -> None:
         if self._recorded is not None:
             self._recorded.replay()
@@ -161,10 +182,17 @@ class Lane:
         if not isinstance(self._compiled, Recordable):
             return True
         with torch.cuda.stream(self._stream):
-            return self._compiled.can_be_recorded()
+            can = self._compiled.can_be_recorded()
+        if not can:
+            _LOG.info("the engine cannot be recorded as a CUDA graph: kernels start one by one")
+        return can
 
     def _try_to_record(self) -> None:
         recorded = torch.cuda.CUDAGraph()
+        with torch.inference_mode(False), torch.cuda.stream(self._stream):
+            # cuDNN keeps what it has timed for each thread, and must not time while recording.
+            self._planes = self._compiled(self._frames)
+            self._stream.synchronize()
         try:
             # The outer stream is what comes back after a recording that fails. Other threads go on
             # using the GPU meanwhile.
@@ -193,9 +221,25 @@ def nothing_recorded() -> Iterator[None]:
             recording_failed.clear()
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[bool]:
+    """Whether the whole GPU may be waited for meanwhile: nothing is made, compiled or recorded."""
+    making = _MAKING.acquire(blocking=False)
+    compiling = making and COMPILING.acquire(blocking=False)
+    try:
+        yield compiling
+    finally:
+        if compiling:
+            COMPILING.release()
+        if making:
+            _MAKING.release()
+
+
 def _stream_beside(device: torch.device, others: Collection[int]) -> torch.cuda.Stream:
-    for _ in range(_STREAMS + 1):
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        if stream.cuda_stream not in others:
-            return stream
+    """One that no lane has; where all are taken, one that none of `others` is."""
+    found = [torch.cuda.Stream(device) for _ in range(_STREAMS + 1)]  # type: ignore[no-untyped-call]
+    for taken in (_streams, others):
+        for stream in found:
+            if stream.cuda_stream not in taken:
+                return stream
     raise RuntimeError(f"PyTorch gave no stream beside {len(others)} others")

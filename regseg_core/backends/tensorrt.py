@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import COMPILING, BackendError, Building, Compiled, Job
 from regseg_core.backends.beside import Beside
 from regseg_core.backends.cache import TIMINGS
-from regseg_core.backends.gpus import capability, row_of
+from regseg_core.backends.gpus import beyond_default, capability, row_of
 from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.tensorrt_engine import Engine
 from regseg_core.device import device_title
@@ -29,8 +30,15 @@ LIBRARIES = ("tensorrt_rtx", "tensorrt")
 #: Torch-TensorRT's converters need this TensorRT or a later one; JetPack 6 has 10.3.
 _CONVERTED_SINCE = (10, 7)
 
+#: Before this one it is not known whether TensorRT casts whole numbers to uint8; for RTX always.
+_CASTS_SINCE = (10, 7)
+
 #: TensorRT's effort, of 0 to 5: what it tries while a robot waits, and when it is asked ahead.
 _LIVE, _THOROUGH = 3, 5
+
+
+class RefusedGraphError(BackendError):
+    """A TensorRT that does not take the graph as it is."""
 
 
 class TensorRt:
@@ -75,13 +83,14 @@ class TensorRt:
                 return torch_tensorrt.engine(job, trt.__name__)
             except BackendError as error:
                 _LOG.warning("TensorRT compiles from ONNX instead: %s", error)
-        timings = self._timings(job, how)
+        if job.device.type == "cuda" and not how.gpus and trt.__name__ == "tensorrt_rtx":
+            how = replace(how, gpus=beyond_default(job.device))
+        timings = self._timings(job, how, trt)
+        onnx = to_onnx(job)
         try:
-            return build(trt, to_onnx(job), how, timings)
-        except BackendError as error:
-            if trt.__name__ == "tensorrt_rtx":
-                raise
-            # TensorRT 10.3 does not cast whole numbers to uint8.
+            return build(trt, onnx, how, timings)
+        except RefusedGraphError as error:
+            # TensorRT 10.3 may not cast whole numbers to uint8.
             _LOG.warning("labels leave TensorRT as int32: %s", error)
             return build(trt, to_onnx(job, wide=True), how, timings)
 
@@ -96,6 +105,8 @@ class TensorRt:
         row = row_of(device)
         usable = [name for name in row.libraries if name in self._libraries]
         title = f"{device_title(device)} (compute capability {capability(device)})"
+        if not row.libraries:
+            raise BackendError(f"no TensorRT that is known here runs on {title}")
         if not usable:
             raise BackendError(
                 f"{' and '.join(self._libraries)} does not run on {title}: {row.install}"
@@ -105,12 +116,16 @@ class TensorRt:
         except BackendError as error:
             raise BackendError(f"for {title}: {row.install} ({error})") from error
 
-    def _timings(self, job: Job, how: Building) -> Path | None:
-        """The file of kernels' timings on this GPU by this TensorRT."""
-        if how.folder is None:
+    def _timings(self, job: Job, how: Building, trt: Any) -> Path | None:
+        """The file of kernels' timings on this GPU by this TensorRT; for RTX it has none.
+
+        Those taken while a robot works are noisy, so that they are not for what is thorough.
+        """
+        if how.folder is None or trt.__name__ == "tensorrt_rtx":
             return None
         made_by = self.made_by(job.device)
         about = " ".join(made_by[name] for name in ("library", "target", "device"))
+        about += " thorough" if how.thorough else " live"
         return how.folder / f"{hashlib.sha256(about.encode()).hexdigest()}{TIMINGS}"
 
 
@@ -145,7 +160,9 @@ def build(trt: Any, onnx: bytes, how: Building, timings: Path | None = None) -> 
     _use_timings(config, timings)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise BackendError(f"{trt.__name__} {trt.__version__} built no engine; its log says why")
+        casts = trt.__name__ == "tensorrt_rtx" or _version(trt) >= _CASTS_SINCE
+        kind = BackendError if casts else RefusedGraphError
+        raise kind(f"{trt.__name__} {trt.__version__} built no engine; its log says why")
     _keep_timings(config, timings)
     return bytes(engine)
 
@@ -156,7 +173,7 @@ def parse(trt: Any, logger: Any, builder: Any, onnx: bytes) -> Any:
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-        raise BackendError(f"TensorRT does not take the graph: {'; '.join(errors)}")
+        raise RefusedGraphError(f"TensorRT does not take the graph: {'; '.join(errors)}")
     return network
 
 
@@ -164,17 +181,25 @@ def _converts(trt: Any) -> bool:
     """Whether a Torch-TensorRT is there that knows this TensorRT."""
     if torch_tensorrt.installed(trt.__name__) is None:
         return False
-    its = tuple(int(part) for part in trt.__version__.split(".")[:2])
-    return trt.__name__ == "tensorrt_rtx" or its >= _CONVERTED_SINCE
+    return trt.__name__ == "tensorrt_rtx" or _version(trt) >= _CONVERTED_SINCE
+
+
+def _version(trt: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in trt.__version__.split(".")[:2])
 
 
 def _use_timings(config: Any, path: Path | None) -> None:
     if path is None:
         return
-    kept = path.read_bytes() if path.is_file() else b""
+    try:
+        kept = path.read_bytes()
+    except OSError:
+        kept = b""
     # Timings of another GPU or TensorRT, or damaged ones, are not taken: then without.
-    if not config.set_timing_cache(config.create_timing_cache(kept), False) and kept:
-        config.set_timing_cache(config.create_timing_cache(b""), False)
+    for data in (kept, b""):
+        timings = config.create_timing_cache(data)
+        if timings is not None and config.set_timing_cache(timings, False):
+            return
 
 
 def _keep_timings(config: Any, path: Path | None) -> None:

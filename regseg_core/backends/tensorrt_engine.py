@@ -11,6 +11,7 @@ from torch import Tensor
 from regseg_core.backends.base import BackendError, Job
 from regseg_core.backends.beside import Beside
 from regseg_core.backends.onnx import OUTPUTS
+from regseg_core.device import trim_memory
 
 
 class Engine:
@@ -24,13 +25,23 @@ class Engine:
         self._device, self._beside = job.device, beside
         # Kept alive as long as the engine.
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        engine = self._engine = self._runtime.deserialize_cuda_engine(payload)
+        engine = self._runtime.deserialize_cuda_engine(payload)
+        if engine is None:
+            trim_memory()  # which may be all that was missing
+            engine = self._runtime.deserialize_cuda_engine(payload)
+        self._engine = engine
         if engine is None:
             raise BackendError(
                 "the engine could not be loaded on this GPU; TensorRT's log says why"
             )
         spec = job.spec
         self._input, outputs = _bindings(trt, engine, list(OUTPUTS[: 1 + spec.confidence]))
+        shape, dtype = tuple(engine.get_tensor_shape(self._input)), engine.get_tensor_dtype
+        if shape != spec.shape or dtype(self._input) != trt.DataType.UINT8:
+            # It would read past the frame, and CUDA be lost.
+            raise BackendError(
+                f"the engine takes {shape} as {dtype(self._input)}, not {spec.shape} as bytes"
+            )
         self._shape = (spec.batch, spec.height, spec.width)
         # Torch-TensorRT's engines give int32, and so do those of a TensorRT that cannot cast to
         # uint8.
@@ -84,13 +95,13 @@ class Engine:
 
     def _runtime_config(self) -> tuple[Any, Any]:
         """TensorRT for RTX's settings with the kernels of earlier runs; else nothing."""
-        if self._beside is None or not hasattr(self._engine, "create_runtime_config"):
+        if not hasattr(self._engine, "create_runtime_config"):
             return None, None
         config = self._engine.create_runtime_config()
         if not hasattr(config, "create_runtime_cache"):
             return None, None
         kernels = config.create_runtime_cache()
-        if (kept := self._beside.read()) is not None:
+        if self._beside is not None and (kept := self._beside.read()) is not None:
             kernels.deserialize(kept)
         config.set_runtime_cache(kernels)
         return config, kernels
@@ -99,10 +110,10 @@ class Engine:
         if self._kernels is None or self._beside is None:
             return
         torch.cuda.current_stream(self._device).synchronize()
-        data = bytes(self._kernels.serialize())
+        data = self._kernels.serialize()
         with contextlib.suppress(OSError):  # a folder that cannot be written has been noted
-            if data != self._beside.read():
-                self._beside.write(data)
+            if data is not None and bytes(data) != self._beside.read():
+                self._beside.write(bytes(data))
 
 
 def _bindings(trt: Any, engine: Any, wanted: list[str]) -> tuple[str, list[str]]:

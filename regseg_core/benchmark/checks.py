@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,85 +32,103 @@ class Check:
     passed: bool
 
 
-def checks(
-    device: torch.device, images: Sequence[Image], frames: int = 1000
-) -> Iterator[Callable[[], Check]]:
-    """Questions to be asked one by one. `images`: H x W x 3 uint8 RGB, of one size.
+@dataclass(frozen=True)
+class Question:
+    """One that can be asked of a backend."""
 
-    `frames`: how many alternate in size while memory is watched.
+    backend: str
+    text: str
+    #: What is found, and whether it is right.
+    answer: Callable[[], tuple[str, bool]]
+
+    def ask(self) -> Check:
+        """Raises what the backend does."""
+        return Check(self.backend, self.text, *self.answer())
+
+
+class _Asked:
+    """A backend, opened at the first question; `folder` keeps its engines for the later ones."""
+
+    def __init__(
+        self, name: str, device: torch.device, images: Sequence[Image], folder: Path
+    ) -> None:
+        self.name, self.device, self.images, self.folder = name, device, images, folder
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        return self._new()
+
+    def _new(self) -> Segmenter:
+        return Segmenter(device=str(self.device), backend=self.name, cache=self.folder)
+
+    def _labels(self, image: Image) -> Image:
+        return self._segmenter(image, "rgb8").labels
+
+    def agrees(self, exact: Segmenter) -> tuple[str, bool]:
+        equal = [np.mean(self._labels(i) == exact(i, "rgb8").labels) for i in self.images]
+        share = float(np.mean(equal))
+        found = f"{100 * share:.3f} % of the pixels of {len(equal)} images"
+        return found, share >= AGREEMENT
+
+    def gives_threads_their_own(self) -> tuple[str, bool]:
+        images = self.images[:_THREADS]
+        alone = [self._labels(image) for image in images]
+
+        def works(place: int) -> int:
+            place %= len(alone)
+            again = (self._labels(images[place]) for _ in range(20))
+            return sum(not np.array_equal(labels, alone[place]) for labels in again)
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            wrong = sum(threads.map(works, range(_THREADS)))
+        return f"{wrong} of {20 * _THREADS} differ", wrong == 0
+
+    def needs_no_recording(self) -> tuple[str, bool]:
+        with staging.nothing_recorded():
+            plain = self._new()
+            pairs = [(self._labels(i), plain(i, "rgb8").labels) for i in self.images[:4]]
+        share = float(np.mean([np.mean(one == other) for one, other in pairs]))
+        return f"{100 * share:.3f} % of the pixels", share >= AGREEMENT
+
+    def keeps_its_memory(self, frames: int) -> tuple[str, bool]:
+        height, width = self.images[0].shape[:2]
+        cuts = [(height, width), (height // 2, width), (height, width // 2)]
+        sizes = [self.images[0][:h, :w] for h, w in cuts]
+        for image in sizes * 10:
+            self._labels(image)
+        before = _memory(self.device)
+        for turn in range(frames):
+            self._labels(sizes[turn % len(sizes)])
+        grown = (_memory(self.device) - before) / 1e6
+        return f"grows by {grown:.1f} MB in {frames} frames of {len(sizes)} sizes", grown < 20
+
+
+def questions(
+    device: torch.device, images: Sequence[Image], folder: Path, frames: int = 1000
+) -> Iterator[Question]:
+    """What is asked of each backend of the device.
+
+    `images`: H x W x 3 uint8 RGB, of one size. `folder`: for engines. `frames`: how many alternate
+    in size while memory is watched.
     """
     exact = Segmenter(device="cpu", precision="float32", backend="eager", cache=None)
-    expected = [exact(image, "rgb8").labels for image in images]
-    usable, _ = candidates("auto", device)
-
-    def asked(name: str) -> Iterator[Callable[[], Check]]:
-        made: list[Segmenter] = []
-
-        def segment(image: Image) -> Image:
-            if not made:
-                made.append(Segmenter(device=str(device), backend=name, cache=None))
-            return made[0](image, "rgb8").labels
-
-        def agree() -> Check:
-            equal = [
-                (segment(image) == labels).mean()
-                for image, labels in zip(images, expected, strict=True)
-            ]
-            share = float(np.mean(equal))
-            found = f"{100 * share:.3f} % of the pixels of {len(images)} images"
-            return Check(name, "has float32's labels", found, share >= AGREEMENT)
-
-        def own() -> Check:
-            alone = [segment(image) for image in images[:_THREADS]]
-
-            def works(place: int) -> int:
-                place %= len(alone)
-                again = (segment(images[place]) for _ in range(20))
-                return sum(not np.array_equal(labels, alone[place]) for labels in again)
-
-            with ThreadPoolExecutor(_THREADS) as threads:
-                wrong = sum(threads.map(works, range(_THREADS)))
-            found = f"{wrong} of {20 * _THREADS} differ"
-            return Check(name, f"gives {_THREADS} threads their own labels", found, wrong == 0)
-
-        def flat() -> Check:
-            sizes = [image[:h, :w] for image in images[:1] for h, w in _cuts(image)]
-            for image in sizes * 10:
-                segment(image)
-            before = _memory(device)
-            for turn in range(frames):
-                segment(sizes[turn % len(sizes)])
-            grown = (_memory(device) - before) / 1e6
-            found = f"grows by {grown:.1f} MB in {frames} frames of {len(sizes)} sizes"
-            return Check(name, "keeps its memory", found, grown < 20)
-
-        def unrecorded() -> Check:
-            recorded = [segment(image) for image in images[:4]]
-            with staging.nothing_recorded():
-                plain = Segmenter(device=str(device), backend=name, cache=None)
-                found = [plain(image, "rgb8").labels for image in images[:4]]
-            share = float(np.mean([np.mean(a == b) for a, b in zip(recorded, found, strict=True)]))
-            text = f"{100 * share:.3f} % of the pixels"
-            return Check(name, "has these labels without CUDA graphs too", text, share > AGREEMENT)
-
-        yield agree
-        yield own
+    for name in [backend.name for backend in candidates("auto", device)[0]]:
+        asked = _Asked(name, device, images, folder)
+        yield Question(name, "has float32's labels", partial(asked.agrees, exact))
+        yield Question(
+            name, f"gives {_THREADS} threads their own labels", asked.gives_threads_their_own
+        )
         if device.type == "cuda":
-            yield unrecorded
-        yield flat
-
-    for backend in usable:
-        yield from asked(backend.name)
-
-
-def _cuts(image: Image) -> list[tuple[int, int]]:
-    height, width = image.shape[:2]
-    return [(height, width), (height // 2, width), (height, width // 2)]
+            yield Question(
+                name, "has these labels without CUDA graphs too", asked.needs_no_recording
+            )
+        yield Question(name, "keeps its memory", partial(asked.keeps_its_memory, frames))
 
 
 def _memory(device: torch.device) -> float:
-    """Bytes that this process holds: of the GPU's memory, or of the host's."""
+    """Bytes in use: of the whole GPU, for libraries allocate for themselves; of this process."""
     if device.type == "cuda":
-        return float(torch.cuda.memory_reserved(device))
+        free, total = torch.cuda.mem_get_info(device)
+        return float(total - free)
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from regseg_core.backends.base import Compiled, Job
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.staging import Staged
-from regseg_core.benchmark.checks import Check, checks
+from regseg_core.benchmark.checks import Check, questions
 from regseg_core.benchmark.roofline import Device, costs, measure_device, roof
 from regseg_core.benchmark.timing import at_once, device_times, host_times, waited
 from regseg_core.benchmark.variants import AUTOCAST, Variant, variants
@@ -71,6 +72,8 @@ class Row:
     agreement: float
     #: Seconds until it could run.
     opening: float
+    #: Whether it was replayed as a CUDA graph.
+    recorded: bool
 
 
 @dataclass
@@ -136,11 +139,16 @@ def run(
     )
     folder = out / re.sub(r"\W+", "-", title.lower()).strip("-") if out is not None else None
     results = Results(title, limits, None if folder is None else folder / "graph.json")
-    for ask in tqdm(list(checks(device, _images(data), frames)), desc="checks"):
-        if time.monotonic() < ends:
-            results.note(ask())
-        else:
-            results.note("checks: no time left")
+    with tempfile.TemporaryDirectory() as engines:
+        asked = list(questions(device, _images(data), Path(engines), frames))
+        for question in tqdm(asked, desc="checks"):
+            if time.monotonic() >= ends:
+                results.note(f"{question.backend} {question.text}: no time left")
+                continue
+            try:
+                results.note(question.ask())
+            except Exception as error:  # the next one may work
+                results.note(Check(question.backend, question.text, f"failed: {error}", False))
     chosen = CASES if cases is None else cases
     planned = [(case, variant) for case in chosen for variant in variants(device)]
     took: dict[str, float] = {}
@@ -182,11 +190,11 @@ def _measure(
         exact[case] = Eager().build(job(torch.device("cpu"), "float32"))(frames)[0]
     half = "float16" if device.type == "cuda" else "bfloat16"
     begun = time.monotonic()
-    # PyTorch's own settings again for each, whatever one before has set.
-    with torch.backends.cudnn.flags(enabled=True):
+    # As PyTorch is set by itself for published code, and as ours sets it.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=variant.staged):
         compiled = variant.make(job(device, half))
         labels = compiled(frames.to(device))[0].cpu()
-        on_device, from_host = _works(compiled, frames, device, variant.staged)
+        on_device, from_host, recorded = _works(compiled, frames, device, variant.staged)
         opening = time.monotonic() - begun
         parts = costs(create_model("regseg48", 11), *(batch, height, width))
         moved = frames.numel() + frames.numel() / 3  # the labels come back
@@ -200,21 +208,22 @@ def _measure(
             1e3 * roof(parts, moved, limits),
             float((labels == exact[case]).float().mean()),
             opening,
+            recorded,
         )
 
 
 def _works(
     compiled: Compiled, frames: Tensor, device: torch.device, staged: bool
-) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The graph on frames that are on the device, and from and to the host's memory."""
+) -> tuple[Callable[[], object], Callable[[], object], bool]:
+    """The graph on frames that are on the device, and from and to the host; whether recorded."""
     there = frames.to(device)
     if device.type == "cuda" and staged:
         run = Staged(compiled, tuple(frames.shape), device)
         # On the default stream TensorRT waits for the GPU at each call.
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-        return run.replay, lambda: run(frames)
+        return run.replay, lambda: run(frames), run.is_recorded
     # As published code does it: from ordinary memory, and back.
-    return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu()
+    return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu(), False
 
 
 def _images(data: str) -> list[Image]:
@@ -253,6 +262,7 @@ def _line(row: Row, rows: list[Row]) -> str:
         + (f"  {faster:5.2f} x autocast" if faster else "")
         + f"  roof {row.roof:6.3f}, {ratios['times_the_roof']:5.1f} times it"
         f"  agrees {100 * row.agreement:.2f} %  opened in {row.opening:.0f} s"
+        + ("  recorded" if row.recorded else "")
     )
 
 

@@ -12,6 +12,7 @@ from regseg_core.backends.base import Compiled, Job
 from regseg_core.backends.eager import Eager
 from regseg_core.benchmark import gpu, loader, roofline
 from regseg_core.benchmark.__main__ import main
+from regseg_core.benchmark.checks import Question
 from regseg_core.benchmark.timing import device_times
 from regseg_core.benchmark.variants import Variant
 from regseg_core.media import read_image
@@ -90,11 +91,15 @@ def test_a_variant_that_fails_is_left_out_and_the_next_one_is_measured(
     def works(job: Job) -> Compiled:
         return Eager().build(job)
 
+    def wrong() -> tuple[str, bool]:
+        raise RuntimeError("TensorRT broke")
+
     pair = (Variant("first", fails), Variant("second", works))
     monkeypatch.setattr(gpu, "variants", lambda device: pair)
-    monkeypatch.setattr(gpu, "checks", lambda *_: [])
+    monkeypatch.setattr(gpu, "questions", lambda *_: [Question("first", "works", wrong)])
     monkeypatch.setattr(gpu, "IMAGES", 1)
     found = gpu.run("cpu", None, [(64, 96, 1)], 0.01)
+    assert [(c.found, c.passed) for c in found.checks] == [("failed: TensorRT broke", False)]
     assert found.left_out == ["first at 64 x 96 x 1: no kernel image is available"]
     assert [row.variant for row in found.rows] == ["second"]
 

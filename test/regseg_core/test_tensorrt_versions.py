@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from fake_cuda import pretend_gpu
-from fake_tensorrt import FakeTensorRt, install, payload
+from fake_tensorrt import FRAMES, install, payload
 from jobs import job
 
 from regseg_core.backends import tensorrt, torch_tensorrt
@@ -23,17 +21,11 @@ from regseg_core.backends.onnx import to_onnx
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import TensorRt
 from regseg_core.backends.tensorrt_engine import Engine
+from regseg_core.compile import compile_graph
 
+LABELS = ["labels", "output", "uint8"]
 SPEC = GraphSpec("rgb8", 4, 6, precision="float16")
-OURS = payload(["frames", "input", "uint8"], ["labels", "output", "uint8"])
-
-
-@pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The current stream of a GPU that is not there."""
-    current = SimpleNamespace(cuda_stream=7, synchronize=lambda: None)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: current)
-    return current
+OURS = payload(FRAMES, ["labels", "output", "uint8"])
 
 
 @pytest.mark.parametrize(
@@ -66,6 +58,8 @@ def test_tensorrt_for_rtx_is_refused_where_it_does_not_run_before_anything_is_bu
 @pytest.mark.parametrize(
     ("capability", "installed", "taken"),
     [
+        ("7.5", "tensorrt_rtx", "tensorrt_rtx 1.6"),
+        ("12.1", "tensorrt_rtx", "tensorrt_rtx 1.6"),
         ("8.6", "tensorrt_rtx", "tensorrt_rtx 1.6"),
         ("8.9", "tensorrt", "tensorrt 10.16"),
         ("12.0", "tensorrt_rtx", "tensorrt_rtx 1.6"),
@@ -94,75 +88,6 @@ def test_the_readme_shows_the_table_of_gpus() -> None:
     for row in GPUS:
         assert f"| {row.gpus} ({', '.join(row.capabilities)}) |" in readme
         assert f" | `{row.install}`" in readme
-
-
-def test_an_engine_without_our_names_is_read_by_the_order_of_its_tensors(
-    stream: SimpleNamespace,
-) -> None:
-    """Torch-TensorRT 2.6 to 2.13 calls the outputs output0 and output1."""
-    trt = FakeTensorRt("tensorrt", "10.15")
-    data = payload(
-        ["arg0", "input", "uint8"], ["output0", "output", "int32"], ["output1", "output", "int32"]
-    )
-    spec = GraphSpec("rgb8", 4, 6, precision="float16", confidence=True)
-    engine = Engine(trt, data, job(spec))
-    frames = torch.zeros(spec.shape, dtype=torch.uint8)
-    planes = engine(frames)
-    assert [(p.shape, p.dtype) for p in planes] == [((1, 4, 6), torch.uint8)] * 2
-    (context,) = trt.engines[0].contexts
-    assert list(context.given) == ["arg0", "output0", "output1"]
-    assert context.given["arg0"] == frames.data_ptr()
-
-
-@pytest.mark.parametrize(
-    ("tensors", "reason"),
-    [
-        ([["frames", "input", "uint8"]], r"outputs \[\]; expected one input, and labels"),
-        ([["frames", "input", "uint8"], ["labels", "output", "half"]], "labels as .*HALF"),
-    ],
-)
-def test_an_engine_of_something_else_is_refused(tensors: list[list[str]], reason: str) -> None:
-    with pytest.raises(BackendError, match=reason):
-        Engine(FakeTensorRt("tensorrt", "10.15"), payload(*tensors), job(SPEC))
-
-
-def test_each_stream_has_a_context_of_its_own(stream: SimpleNamespace) -> None:
-    trt = FakeTensorRt("tensorrt", "10.15")
-    engine = Engine(trt, OURS, job(SPEC))
-    frames = torch.zeros(SPEC.shape, dtype=torch.uint8)
-    for handle in (7, 8, 7):
-        stream.cuda_stream = handle
-        engine(frames)
-    assert len(trt.engines[0].contexts) == 2
-
-
-def test_tensorrt_for_rtx_says_whether_it_can_be_recorded(stream: SimpleNamespace) -> None:
-    assert Engine(FakeTensorRt("tensorrt", "10.15"), OURS, job(SPEC)).can_be_recorded()
-    assert not Engine(FakeTensorRt("tensorrt_rtx", "1.6.1"), OURS, job(SPEC)).can_be_recorded()
-
-
-def test_kernels_that_tensorrt_for_rtx_compiles_are_kept_beside_the_engine(
-    tmp_path: Path, stream: SimpleNamespace
-) -> None:
-    trt = FakeTensorRt("tensorrt_rtx", "1.6.1")
-    this = job(SPEC)
-    identity = this.spec.identity(this.network, {"backend": "tensorrt"})
-    beside = EngineCache(tmp_path).beside(identity)
-    frames = torch.zeros(SPEC.shape, dtype=torch.uint8)
-    first = Engine(trt, OURS, this, beside)
-    assert not list(tmp_path.iterdir())
-    first(frames)
-    assert beside is not None and beside.read() == b"kernels"
-    again = Engine(trt, OURS, this, beside)
-    again(frames)
-    config: Any = trt.engines[1].contexts[0].config
-    assert config.cache.kernels == b"kernels"
-    other = this.spec.identity(this.network, {"backend": "tensorrt", "library": "newer"})
-    foreign = EngineCache(tmp_path).beside(other)
-    assert foreign is not None and foreign.read() is None
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-1])
-    assert beside.read() is None, "damaged"
 
 
 @pytest.fixture
@@ -231,53 +156,74 @@ def test_a_torch_tensorrt_without_a_packages_name_is_for_tensorrt(
 def test_engines_are_built_for_recording_with_timings_that_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: list[bool]
 ) -> None:
-    trt = install(monkeypatch, "tensorrt_rtx", "1.6.1")
+    rtx = install(monkeypatch, "tensorrt_rtx", "1.6.1")
     pretend_gpu(monkeypatch, "8.6", "NVIDIA GeForce RTX 3060")
-    for how in (Building(), Building(folder=tmp_path), Building(thorough=True, folder=tmp_path)):
-        TensorRt().payload(on_gpu(), how)
-    assert [config.flags for config in trt.configs] == [{"user allocation"}] * 3
-    assert [config.builder_optimization_level for config in trt.configs] == [3, 3, 5]
-    assert [config.timings for config in trt.configs] == [None, b"", b"timings"]
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(b"damaged")
     TensorRt().payload(on_gpu(), Building(folder=tmp_path))
-    assert trt.configs[-1].timings == b"" and file.read_bytes() == b"timings"
+    (config,) = rtx.configs
+    assert config.flags == {"user allocation"} and config.timings is None
+    trt = install(monkeypatch, "tensorrt", "10.15")
+    live, ahead = Building(folder=tmp_path), Building(thorough=True, folder=tmp_path)
+    for how in (Building(), live, live, ahead, ahead):
+        TensorRt().payload(on_gpu(), how)
+    assert [config.builder_optimization_level for config in trt.configs] == [3, 3, 3, 5, 5]
+    # What was timed beside a robot's work is not for what is compiled ahead.
+    assert [config.timings for config in trt.configs] == [None, b"", b"timings", b"", b"timings"]
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"damaged")
+    TensorRt().payload(on_gpu(), live)
+    assert trt.configs[-1].timings == b""
     assert EngineCache(tmp_path).clear() == 0 and not list(tmp_path.iterdir())
 
 
-def test_an_engine_that_does_not_load_is_not_kept_and_not_built_again_at_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("capability", "targets"), [("7.5", ["SM75"]), ("8.6", []), ("12.0", []), ("12.1", ["SM121"])]
+)
+def test_a_gpu_that_tensorrt_for_rtx_leaves_out_is_named(
+    capability: str,
+    targets: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    exported: list[bool],
 ) -> None:
-    built: list[int] = []
-
-    def build() -> bytes:
-        built.append(1)
-        return OURS
-
-    trt = FakeTensorRt("tensorrt", "10.15", loads=False)
-    this = job(SPEC)
-    identity = this.spec.identity(this.network, {"backend": "tensorrt"})
-    for _ in range(3):  # starts of a node
-        with pytest.raises(BackendError, match="could not be loaded on this GPU"):
-            EngineCache(tmp_path).open(identity, build, lambda data: Engine(trt, data, this))
-    assert built == [1] and EngineCache(tmp_path).entries() == []
-    EngineCache(tmp_path).clear()
-    trt.loads = True
-    EngineCache(tmp_path).open(identity, build, lambda data: Engine(trt, data, this))
-    assert len(built) == 2 and len(EngineCache(tmp_path).entries()) == 1
+    trt = install(monkeypatch, "tensorrt_rtx", "1.6.1")
+    pretend_gpu(monkeypatch, capability, "a GPU")
+    TensorRt().payload(on_gpu(), Building())
+    assert trt.configs[0].targets == targets
 
 
-def test_what_only_failed_for_now_is_built_again(tmp_path: Path) -> None:
-    def load(data: bytes) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize("capability", ["9.0", "8.6"])
+def test_for_other_gpus_this_machines_does_not_matter(
+    capability: str, monkeypatch: pytest.MonkeyPatch, exported: list[bool]
+) -> None:
+    trt = install(monkeypatch, "tensorrt_rtx", "1.6.1")
+    pretend_gpu(monkeypatch, capability, "a GPU")
+    assert compile_graph(on_gpu(), "tensorrt", ("sm_89",)).startswith(b"regseg engine")
+    (config,) = trt.configs
+    assert config.targets == ["SM89"] and config.builder_optimization_level == 5
 
-    this = job(SPEC)
-    identity = this.spec.identity(this.network, {"backend": "tensorrt"})
-    built = iter([b"1", b"2", b"3"])
-    for _ in range(2):
-        with contextlib.suppress(torch.OutOfMemoryError):
-            EngineCache(tmp_path).open(identity, lambda: next(built), load)
-    assert next(built) == b"3"
+
+@pytest.mark.parametrize("capability", ["6.1", "7.0", "7.2"])
+def test_gpus_that_are_too_old_are_refused(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, "tensorrt", "10.15")
+    device = pretend_gpu(monkeypatch, capability, "an old GPU")
+    with pytest.raises(BackendError, match="no TensorRT that is known here runs on an old GPU"):
+        TensorRt().check(device)
+
+
+def test_what_is_missing_for_the_export_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "tensorrt", "10.3.0", casts=False)
+    pretend_gpu(monkeypatch, "8.7", "Orin")
+    asked: list[bool] = []
+
+    def missing(job: Job, wide: bool = False) -> bytes:
+        asked.append(wide)
+        raise BackendError("pip install onnx onnxscript")
+
+    monkeypatch.setattr(tensorrt, "to_onnx", missing)
+    with pytest.raises(BackendError, match=r"^pip install onnx onnxscript$"):
+        TensorRt().payload(on_gpu(), Building())
+    assert asked == [False]
 
 
 def test_an_old_pytorch_cannot_export_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,17 @@ class NetworkDefinitionCreationFlag(enum.IntEnum):
     STRONGLY_TYPED = 1
 
 
+class ComputeCapability(enum.Enum):
+    """Of TensorRT for RTX 1.6; a Python enum lists its members as pybind's do."""
+
+    SM75 = 75
+    SM80 = 80
+    SM86 = 86
+    SM89 = 89
+    SM120 = 120
+    SM121 = 121
+
+
 class _Error:
     def desc(self) -> str:
         return "cast from Int32 to UInt8 is not supported"
@@ -40,6 +51,12 @@ class Config:
         self.builder_optimization_level = 3
         self.flags: set[Any] = set()
         self.timings: bytes | None = None
+        self.num_compute_capabilities = 0
+        #: GPUs that were named, as in ComputeCapability.
+        self.targets: list[str] = []
+
+    def set_compute_capability(self, capability: Any, index: int) -> None:
+        self.targets.append(capability.name)
 
     def set_flag(self, flag: Any) -> None:
         self.flags.add(flag)
@@ -81,7 +98,7 @@ class CapturableContext(Context):
     """Of TensorRT for RTX."""
 
     def is_stream_capturable(self, stream: int) -> bool:
-        return False
+        return stream == 7
 
 
 class RuntimeCache:
@@ -110,15 +127,18 @@ class RuntimeConfig:
 
 class Engine:
     def __init__(self, about: dict[str, Any]) -> None:
-        self.tensors: list[list[str]] = about["tensors"]
+        self.tensors: list[list[Any]] = about["tensors"]
         self.num_io_tensors = len(self.tensors)
         self.contexts: list[Context] = []
 
     def get_tensor_name(self, index: int) -> str:
-        return self.tensors[index][0]
+        return str(self.tensors[index][0])
 
     def get_tensor_mode(self, name: str) -> TensorIOMode:
         return TensorIOMode(next(t[1] for t in self.tensors if t[0] == name))
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return next(tuple(t[3]) for t in self.tensors if t[0] == name)
 
     def get_tensor_dtype(self, name: str) -> DataType:
         return DataType(next(t[2] for t in self.tensors if t[0] == name))
@@ -188,7 +208,7 @@ class FakeTensorRt(ModuleType):
 
             def build_serialized_network(self, network: list[bytes], config: Config) -> bytes:
                 given = "int32" if b"wide" in network[0] else "uint8"
-                return payload(["frames", "input", "uint8"], ["labels", "output", given])
+                return payload(FRAMES, ["labels", "output", given])
 
         class Runtime:
             def __init__(self, logger: Any) -> None: ...
@@ -202,10 +222,16 @@ class FakeTensorRt(ModuleType):
 
         self.BuilderFlag, self.OnnxParser = BuilderFlag, Parser
         self.Builder, self.Runtime = Builder, Runtime
+        if name == "tensorrt_rtx":
+            self.ComputeCapability = ComputeCapability
 
 
-def payload(*tensors: list[str]) -> bytes:
-    """Of an engine with tensors of a name, a mode and a type."""
+#: Of engines that are built here: name, mode, type and shape.
+FRAMES: list[Any] = ["frames", "input", "uint8", [1, 4, 6, 3]]
+
+
+def payload(*tensors: list[Any]) -> bytes:
+    """Of an engine with tensors of a name, a mode, a type and, for the input, a shape."""
     return json.dumps({"tensors": tensors}).encode()
 
 
