@@ -99,6 +99,27 @@ def test_a_graph_is_recorded_once_and_replayed(cuda: FakeCuda) -> None:
     assert (cuda.recordings, cuda.replays) == (1, 2)
 
 
+def test_before_it_is_recorded_a_graph_has_run_in_that_thread(cuda: FakeCuda) -> None:
+    """cuDNN times its kernels for each thread anew, which a recording does not survive."""
+    runs: list[tuple[int, int]] = []
+
+    def compiled(frames: Tensor) -> tuple[Tensor, ...]:
+        runs.append((threading.get_ident(), cuda.recordings))
+        return double(frames)
+
+    with COMPILING:
+        run = staged(compiled)
+    runs.clear()
+
+    def live() -> int:
+        run(FRAMES)
+        return threading.get_ident()
+
+    with ThreadPoolExecutor(1) as threads:
+        there = threads.submit(live).result(20)
+    assert runs == [(there, 0), (there, 1)]
+
+
 def test_after_a_recording_that_fails_none_is_begun_in_this_process_and_frames_go_on(
     cuda: FakeCuda, caplog: pytest.LogCaptureFixture
 ) -> None:
