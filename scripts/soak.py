@@ -117,8 +117,8 @@ def put(node: Rig, name: str, value: ParameterValue) -> None:
     node.call(SetParameters, "/regseg/set_parameters", request)
 
 
-def disturb(node: Rig, turn: int, guests: list[Any]) -> None:
-    """What people do beside: look, change a parameter, load the weights anew."""
+def disturb(node: Rig, turn: int, guests: list[Any], load: bool) -> None:
+    """What people do beside: look, change a parameter, and where `load`, load the weights anew."""
     match turn % 4:
         case 0:
             guests += [node.listen(f"/regseg/front/{name}") for name in ("overlay", "confidence")]
@@ -131,7 +131,7 @@ def disturb(node: Rig, turn: int, guests: list[Any]) -> None:
         case _:
             node.forget()
             guests.clear()
-            if turn % 8 == 7:
+            if load and turn % 8 == 7:
                 node.call(Trigger, "/regseg/load_weights", Trigger.Request())
             for name in ("front", "rear"):
                 node.listen(f"/regseg/{name}/mask")
@@ -158,7 +158,9 @@ def play(node: Rig, seconds: float, chance: random.Random) -> list[Sample]:
             for messages in node.heard:
                 messages.clear()
         if frame % round(RATE * 10) == 0:
-            disturb(node, frame // round(RATE * 10), guests)
+            # Each load leaves up to 40 MB more or less: other networks lie elsewhere in memory.
+            load = passed < WARM_UP * seconds
+            disturb(node, frame // round(RATE * 10), guests, load)
         node.spin(max(frame / RATE - (time.monotonic() - started), 0.001))
     bar.close()
     return samples
