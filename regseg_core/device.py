@@ -13,17 +13,17 @@ import torch
 from regseg_core.errors import ArgumentError
 
 #: GPUs that have died while this process ran, which no call to CUDA reaches any more.
-_lost: set[torch.device] = set()
+lost_gpus: set[torch.device] = set()
 
 
 def give_up(device: torch.device) -> None:
     """That GPU has died: from now on this process is without GPUs."""
-    _lost.add(device)
+    lost_gpus.add(device)
 
 
 def has_gpu() -> bool:
     """Whether PyTorch has a GPU here, and none has died."""
-    return not _lost and torch.cuda.is_available()
+    return not lost_gpus and torch.cuda.is_available()
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,7 +39,7 @@ def choose_device(name: str) -> torch.device:
         raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
-    if device.type == "cuda" and _lost:
+    if device.type == "cuda" and lost_gpus:
         raise ArgumentError(f"device {name!r}: it has died; start the process again, or give cpu")
     if device.type == "cuda" and device.index is None:
         # Other threads and processes have a current GPU of their own.

@@ -21,7 +21,7 @@ class Row:
 #: TensorRT for RTX 1.6 holds kernels for 8.0 too, but NVIDIA supports it on desktop GPUs alone.
 GPUS = (
     Row(
-        "RTX 20 to 50, other desktop GPUs of their kind, DGX Spark",
+        "RTX 20 to 50 and desktop GPUs of their kind",
         ("7.5", "8.6", "8.9", "12.0", "12.1"),
         ("tensorrt_rtx", "tensorrt"),
         "pip install tensorrt_rtx onnx onnxscript",

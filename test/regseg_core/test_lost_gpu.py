@@ -57,7 +57,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Dying:
 @pytest.fixture(autouse=True)
 def nothing_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins with all GPUs alive."""
-    monkeypatch.setattr(device, "_lost", set())
+    monkeypatch.setattr(device, "lost_gpus", set())
 
 
 @pytest.fixture
