@@ -23,6 +23,11 @@ from regseg_ros.logs import THROTTLE
 #: Seconds from a signal to the end at the latest; `ros2 launch` waits for five.
 ENDING = 1.8
 
+#: Seconds after which a node looks for work by itself. What comes between two waits of rclpy's
+#: executor can be lost to it (1 in some hundreds here, a request or the context's end), and a node
+#: without timers, as one that is not active, then waits for ever.
+_LOOK = 0.5
+
 NodeType = TypeVar("NodeType", bound=Node)
 
 
@@ -30,7 +35,8 @@ def spin(node: Node) -> None:
     """Lets a node's callbacks run until the context ends."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    executor.spin()
+    while node.context.ok():
+        executor.spin_once(timeout_sec=_LOOK)
 
 
 def keep_spinning(node: Node) -> None:
@@ -42,7 +48,7 @@ def keep_spinning(node: Node) -> None:
     executor.add_node(node)
     while node.context.ok():
         try:
-            executor.spin_once()
+            executor.spin_once(timeout_sec=_LOOK)
         except ExternalShutdownException:
             raise
         except rclpy_implementation.InvalidHandle:
