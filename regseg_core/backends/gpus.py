@@ -55,6 +55,11 @@ def capability(device: torch.device) -> str:
     return f"{major}.{minor}"
 
 
+def target(device: torch.device) -> str:
+    """What compilers call a GPU's kind, such as `sm_87`."""
+    return f"sm_{capability(device).replace('.', '')}"
+
+
 def row_of(device: torch.device) -> Row:
     """The row that a GPU is in."""
     its = capability(device)
@@ -64,5 +69,4 @@ def row_of(device: torch.device) -> Row:
 
 def beyond_default(device: torch.device) -> tuple[str, ...]:
     """The target to name to TensorRT for RTX, such as `sm_75`, where it would leave it out."""
-    its = capability(device)
-    return () if its in _DEFAULT else (f"sm_{its.replace('.', '')}",)
+    return () if capability(device) in _DEFAULT else (target(device),)

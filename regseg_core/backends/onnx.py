@@ -19,12 +19,17 @@ INPUT, OUTPUTS = "frames", ("labels", "confidence")
 _EXPORTED_SINCE = (2, 7)
 
 
+def major_minor(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
 def to_onnx(job: Job, wide: bool = False) -> bytes:
     """The graph of a job, in its precision and for its sizes alone; `wide`: labels as int32.
 
     Raises BackendError where the exporter's libraries are missing, or PyTorch is too old for them.
     """
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _EXPORTED_SINCE:
+    if major_minor(torch.__version__) < _EXPORTED_SINCE:
         raise BackendError(f"ONNX export needs torch 2.7 or later, not {torch.__version__}")
     spec = job.spec
     graph = job.graph(PRECISIONS[spec.precision].dtype, wide)

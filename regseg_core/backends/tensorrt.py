@@ -16,8 +16,8 @@ from regseg_core.backends import torch_tensorrt
 from regseg_core.backends.base import COMPILING, BackendError, Building, Compiled, Job
 from regseg_core.backends.beside import Beside
 from regseg_core.backends.cache import TIMINGS
-from regseg_core.backends.gpus import beyond_default, capability, row_of
-from regseg_core.backends.onnx import to_onnx
+from regseg_core.backends.gpus import beyond_default, capability, row_of, target
+from regseg_core.backends.onnx import major_minor, to_onnx
 from regseg_core.backends.tensorrt_engine import Engine
 from regseg_core.device import device_title
 from regseg_core.files import FileError, write_bytes
@@ -63,7 +63,7 @@ class TensorRt:
             "library": f"{trt.__name__} {trt.__version__}",
             "torch": torch.__version__.partition("+")[0],
             "torch_tensorrt": torch_tensorrt.installed(trt.__name__) or "none",
-            "target": f"sm_{capability(device).replace('.', '')}" if bound else "any",
+            "target": target(device) if bound else "any",
             "device": device_title(device) if bound else "any",
         }
 
@@ -160,8 +160,7 @@ def build(trt: Any, onnx: bytes, how: Building, timings: Path | None = None) -> 
     _use_timings(config, timings)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        casts = trt.__name__ == "tensorrt_rtx" or _version(trt) >= _CASTS_SINCE
-        kind = BackendError if casts else RefusedGraphError
+        kind = BackendError if _is_since(trt, _CASTS_SINCE) else RefusedGraphError
         raise kind(f"{trt.__name__} {trt.__version__} built no engine; its log says why")
     _keep_timings(config, timings)
     return bytes(engine)
@@ -181,11 +180,12 @@ def _converts(trt: Any) -> bool:
     """Whether a Torch-TensorRT is there that knows this TensorRT."""
     if torch_tensorrt.installed(trt.__name__) is None:
         return False
-    return trt.__name__ == "tensorrt_rtx" or _version(trt) >= _CONVERTED_SINCE
+    return _is_since(trt, _CONVERTED_SINCE)
 
 
-def _version(trt: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in trt.__version__.split(".")[:2])
+def _is_since(trt: Any, version: tuple[int, int]) -> bool:
+    """Whether it is that version of TensorRT or a later one; one for RTX is later than all."""
+    return trt.__name__ == "tensorrt_rtx" or major_minor(trt.__version__) >= version
 
 
 def _use_timings(config: Any, path: Path | None) -> None:

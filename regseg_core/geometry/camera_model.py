@@ -14,6 +14,7 @@ from regseg_core.errors import RegSegError
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int32]
 
 #: How many coefficients each of sensor_msgs/CameraInfo's models may have, as OpenCV takes them.
 _COEFFICIENTS = {
@@ -91,7 +92,7 @@ class CameraModel:
     def rays(self) -> Floats:
         """2 x H x W float32: x / z and y / z of what each pixel sees, NaN where no ray is known."""
         columns, rows = np.arange(self.width), np.arange(self.height)
-        if not self.distortion and self.model != "equidistant":
+        if self._is_plain:
             x, y = (columns - self.cx) / self.fx, (rows - self.cy) / self.fy
             grid = np.broadcast_arrays(x[None, :], y[:, None])
             return np.stack(grid).astype(np.float32)
@@ -117,22 +118,31 @@ class CameraModel:
             found[seen] = self._pixels(given[seen])
         return found
 
+    def pixels(self, points: Sequence[Sequence[float]] | Doubles | Floats) -> Indices:
+        """N x 3 metres in the optical frame -> N x 2, the nearest column and row; -1 outside."""
+        found = self.project(points)
+        with np.errstate(invalid="ignore"):
+            nearest = np.round(found)
+            inside = (nearest >= 0) & (nearest < (self.width, self.height))
+        return np.where(inside.all(axis=1, keepdims=True), nearest, -1).astype(np.int32)
+
     @property
     def _is_fisheye(self) -> bool:
         return self.model == "equidistant"
+
+    @property
+    def _is_plain(self) -> bool:
+        return not self.distortion and not self._is_fisheye
 
     @property
     def _coefficients(self) -> Doubles:
         return np.array(self.distortion or (0.0,) * 4)
 
     def _pixels(self, points: Doubles) -> Doubles:
-        if not self.distortion and not self._is_fisheye:
+        if self._is_plain:
             plane = points[:, :2] / points[:, 2:]
             return plane * (self.fx, self.fy) + (self.cx, self.cy)
         project = cv2.fisheye.projectPoints if self._is_fisheye else cv2.projectPoints
         none = np.zeros(3)
-        if self._is_fisheye:
-            found = project(points.reshape(-1, 1, 3), none, none, self.matrix, self._coefficients)
-        else:
-            found = project(points.reshape(-1, 1, 3), none, none, self.matrix, self._coefficients)
+        found = project(points.reshape(-1, 1, 3), none, none, self.matrix, self._coefficients)
         return np.asarray(found[0], np.float64).reshape(-1, 2)

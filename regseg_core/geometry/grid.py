@@ -42,14 +42,12 @@ class GroundGrid:
         self.left = (np.arange(-count, count) + 0.5) * view.cell
         x, y = np.meshgrid(self.ahead, self.left)
         self._distance, bearing = np.hypot(x, y), np.arctan2(y, x)
-        places = np.stack([x, y, np.full_like(x, -view.pose.height)], axis=-1).reshape(-1, 3)
-        columns, rows = view.pixels_of(places).reshape(*x.shape, 2).transpose(2, 0, 1)
-        self._rows, self._columns = rows, columns
+        self._rows, self._columns = view.pixels_of(x, y)
         bearings = view.sweep.bearings
         step = bearings[1] - bearings[0]
         self._bearing = np.round((bearing - bearings[0]) / step).astype(np.int32)
         beside = (self._bearing < 0) | (self._bearing >= len(bearings))
-        self._hidden = (rows < 0) | beside | (self._distance > view.max_range)
+        self._hidden = (self._rows < 0) | beside | (self._distance > view.max_range)
         self._bearing[beside] = 0
 
     def add(self, labels: Image, free: FreeSpace) -> Grid:

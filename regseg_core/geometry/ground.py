@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from regseg_core.arrays import Image
-from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Doubles, Floats
+from regseg_core.geometry.camera_model import (
+    CalibrationError,
+    CameraModel,
+    Doubles,
+    Floats,
+    Indices,
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Sweep:
 
     bearings: Doubles
     distances: Doubles
-    rows: npt.NDArray[np.int32]
-    columns: npt.NDArray[np.int32]
+    rows: Indices
+    columns: Indices
 
     def of(self, labels: Image, outside: int) -> Image:
         """D x B uint8: the label at each place."""
@@ -105,9 +111,7 @@ class GroundView:
         distances = (h / slopes).astype(np.float64)
         x = distances[:, None] * np.cos(bearings)
         y = distances[:, None] * np.sin(bearings)
-        places = np.stack([x, y, np.full_like(x, -h)], axis=-1).reshape(-1, 3)
-        columns, rows = self.pixels_of(places).reshape(*x.shape, 2).transpose(2, 0, 1)
-        return Sweep(bearings, distances, rows, columns)
+        return Sweep(bearings, distances, *self.pixels_of(x, y))
 
     def points(self) -> Floats:
         """3 x H x W float32: where each pixel's ray meets the ground; NaN beyond `max_range`.
@@ -123,13 +127,12 @@ class GroundView:
         x[far] = y[far] = np.nan
         return np.stack([x, y, np.where(far, np.nan, 0.0)]).astype(np.float32)
 
-    def pixels_of(self, places: Doubles) -> npt.NDArray[np.int32]:
-        """N x 3 metres from the camera, level axes -> N x 2 int32 columns and rows, -1 outside."""
-        found = self.camera.project(places @ self._down)
-        with np.errstate(invalid="ignore"):
-            pixels = np.round(found)
-            inside = (pixels >= 0) & (pixels < (self.camera.width, self.camera.height))
-        return np.where(inside.all(axis=1, keepdims=True), pixels, -1).astype(np.int32)
+    def pixels_of(self, ahead: Doubles, left: Doubles) -> tuple[Indices, Indices]:
+        """Places on the ground, two arrays of metres -> their rows and columns, -1 outside."""
+        places = np.stack([ahead, left, np.full_like(ahead, -self.pose.height)], axis=-1)
+        found = self.camera.pixels(places.reshape(-1, 3) @ self._down)
+        columns, rows = found.reshape(*ahead.shape, 2).transpose(2, 0, 1)
+        return rows, columns
 
     def _edges(self) -> Doubles:
         """3 x N: directions of the image's border, level axes."""

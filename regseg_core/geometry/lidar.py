@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from regseg_core.arrays import Image
-from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Doubles, Floats
+from regseg_core.geometry.camera_model import (
+    CalibrationError,
+    CameraModel,
+    Doubles,
+    Floats,
+    Indices,
+)
 from regseg_core.labels import IGNORE_INDEX
 
 #: Pixels around a point that it hides, at the image's own size: lidars are sparser than images.
@@ -54,12 +60,9 @@ def label_points(
     ids = np.full(len(points), IGNORE_INDEX, np.uint8)
     sure = np.zeros(len(points), np.float32)
     there = points @ to_camera[:3, :3].T + to_camera[:3, 3]
-    pixels = camera.project(there)
-    with np.errstate(invalid="ignore"):
-        columns, rows = np.round(pixels).T
-        inside = (columns >= 0) & (columns < camera.width) & (rows >= 0) & (rows < camera.height)
-    seen = np.flatnonzero(inside)
-    at = rows[seen].astype(np.intp), columns[seen].astype(np.intp)
+    columns, rows = camera.pixels(there).T
+    seen = np.flatnonzero(rows >= 0)
+    at = rows[seen], columns[seen]
     seen, at = _not_hidden(seen, at, there[seen, 2], labels.shape)
     ids[seen] = labels[at]
     sure[seen] = 1.0 if confidence is None else confidence[at] * np.float32(1 / 255)
@@ -68,10 +71,10 @@ def label_points(
 
 def _not_hidden(
     seen: npt.NDArray[np.intp],
-    at: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    at: tuple[Indices, Indices],
     depth: Doubles,
     shape: tuple[int, ...],
-) -> tuple[npt.NDArray[np.intp], tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+) -> tuple[npt.NDArray[np.intp], tuple[Indices, Indices]]:
     nearest = np.full(shape, np.inf, np.float32)
     np.minimum.at(nearest, at, depth.astype(np.float32))
     nearest = cv2.erode(nearest, np.ones((_SPLAT, _SPLAT), np.uint8)).astype(np.float32)
