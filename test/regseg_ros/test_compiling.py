@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rig import Rig, image, status
+from rig import Rig, children, image, status
 
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreets
@@ -35,11 +36,15 @@ def gone(pid: int) -> bool:
 
 def compilers(node: int) -> set[int]:
     """The processes that compile for a node, once they have begun."""
-    lists = [path.read_text() for path in Path(f"/proc/{node}").glob("task/*/children")]
-    found = {Path(f"/proc/{number}") for text in lists for number in text.split()}
-    # A process that is just being forked still shows the node's own libraries.
-    begun = {path for path in found if b"compiling_process" in (path / "cmdline").read_bytes()}
-    return {int(path.name) for path in begun if "libtorch" in (path / "maps").read_text()}
+    begun = set()
+    for number in children(node):
+        process = Path(f"/proc/{number}")
+        with suppress(FileNotFoundError, ProcessLookupError):  # It has ended since.
+            # A process that is just being forked still shows the node's own libraries.
+            compiling = b"compiling_process" in (process / "cmdline").read_bytes()
+            if compiling and "libtorch" in (process / "maps").read_text():
+                begun.add(number)
+    return begun
 
 
 @pytest.fixture

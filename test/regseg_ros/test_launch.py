@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it has no wheel")
 
 from installed import Installed
-from rig import PATIENCE, Rig, image
+from rig import PATIENCE, Rig, children, image
 
 from regseg_core.data.synthetic import SyntheticStreet
 
@@ -50,8 +50,7 @@ def launch(rig: Rig, installed: Installed, file: str, *arguments: str) -> None:
 def nodes(rig: Rig) -> list[int]:
     """Process ids of what the launch file has started."""
     assert rig.process is not None
-    lists = Path(f"/proc/{rig.process.pid}/task").glob("*/children")
-    return [int(number) for path in lists for number in path.read_text().split()]
+    return children(rig.process.pid)
 
 
 def test_the_launch_file_brings_the_node_to_active_again_and_again(

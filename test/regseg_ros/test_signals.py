@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rig import PATIENCE, claim_domain
+from rig import PATIENCE, children, claim_domain
 
 from regseg_ros.demo import private_environment
 
@@ -54,13 +54,9 @@ class Process:
         found = re.findall(r"/dev/shm/fastrtps_[0-9a-f]{16}\b", (self.proc / "maps").read_text())
         return {Path(path) for path in found}
 
-    def children(self) -> list[int]:
-        lists = [path.read_text() for path in self.proc.glob("task/*/children")]
-        return [int(number) for text in lists for number in text.split()]
-
     def end(self, number: signal.Signals, again: bool = False, status: int = 0) -> None:
         """A signal, or many, ends it: without a traceback, and nothing stays behind."""
-        segments, children = self.segments(), self.children()
+        segments, started = self.segments(), children(self.process.pid)
         self.process.send_signal(number)
         while again and self.process.poll() is None:
             self.process.send_signal(number)
@@ -68,7 +64,7 @@ class Process:
         assert self.process.wait(PATIENCE) == status, self.said()
         assert "Traceback" not in self.said() and "cleaning up" not in self.said()
         self.until(lambda: not [path for path in segments if path.exists()])
-        self.until(lambda: not [n for n in children if Path(f"/proc/{n}").exists()])
+        self.until(lambda: not [n for n in started if Path(f"/proc/{n}").exists()])
 
 
 @pytest.fixture
@@ -126,7 +122,7 @@ def test_signals_end_it_in_every_phase(
 @pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="openvino is not installed")
 def test_a_signal_while_a_named_backend_compiles_leaves_no_orphan(start: Start) -> None:
     node = start("segmenter", "-p", "backend:=openvino", "-p", "warm_up:=360x480 rgb8")
-    node.until(node.children)
+    node.until(lambda: children(node.process.pid))
     node.end(signal.SIGINT)
     assert "compiled openvino" not in node.said()
 

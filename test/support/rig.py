@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,15 @@ def claim_domain() -> tuple[int, socket.socket]:
         else:
             return domain, claim
     raise RuntimeError(f"all {len(_DOMAINS)} DDS domains for tests are taken")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and that still run."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}").glob("task/*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # The thread has ended since.
+            found += map(int, path.read_text().split())
+    return found
 
 
 class Rig:
@@ -235,8 +244,22 @@ class Rig:
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
         future = self.client(kind, service).call_async(request)
-        self.until(future.done)
+        self.until(future.done, strict=False)
+        assert future.done(), self._unanswered(kind, service, request)
         return future.result()
+
+    def _unanswered(self, kind: Any, service: str, request: Any) -> str:
+        """Who is deaf: asks again, by the same client and by another; and what is seen of whom."""
+        lines = [f"no answer from {service} in {PATIENCE:g} s; nodes: {self.node.get_node_names()}"]
+        another = self.node.create_client(kind, service)
+        for name, client in (("same", self._clients[service]), ("another", another)):
+            self.until(client.service_is_ready, 5.0, strict=False)
+            again = client.call_async(request)
+            self.until(again.done, 10.0, strict=False)
+            lines.append(f"{name} client: {client.service_is_ready()=}, {again.done()=}")
+        servers, clients = self.node.count_services(service), self.node.count_clients(service)
+        lines.append(f"{servers} servers, {clients} clients of it are seen")
+        return "\n".join([*lines, self.stuck()])
 
 
 def status(rig_: Rig, camera: str = "") -> dict[str, Any]:
