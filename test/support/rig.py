@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -230,36 +231,41 @@ class Rig:
     def until_connected(self, topic: str = TOPIC) -> None:
         """Both ways: the node hears the camera, and we hear the node."""
         self.until(lambda: self.publisher(topic).get_subscription_count() > 0)
-        # The other direction cannot be seen from here; discovery takes milliseconds.
-        self.spin(1.0)
+        self.meet()
+
+    def meet(self) -> None:
+        """Waits until every node that we see has seen what we publish, hear and ask by now.
+
+        Only they know: a request to a node that has not is lost, silently and for good
+        (rmw_fastrtps#392). But what we have is told to each node in the order in which we made it,
+        so who answers a client that was made last has seen everything.
+        """
+        for name, _ in self.node.get_service_names_and_types():
+            if name.endswith("/get_parameters") and not name.startswith("/audience/"):
+                client = self.node.create_client(GetParameters, name)
+                self.until(lambda client=client: self._answers(client))
+                self.node.destroy_client(client)
+
+    def _answers(self, client: Any) -> bool:
+        """Whether a service answers soon, or has gone."""
+        if not client.service_is_ready():
+            return not self.node.count_services(client.srv_name)
+        future = client.call_async(GetParameters.Request())
+        self.until(future.done, 1.0, strict=False)
+        return bool(future.done())
 
     def client(self, kind: Any, service: str) -> Any:
         """For a service that answers."""
         if service not in self._clients:
             client = self._clients[service] = self.node.create_client(kind, service)
             self.until(client.service_is_ready)
-            # We see the service; it answers into the void until it has seen us too.
-            self.spin(1.0)
+            self.meet()
         return self._clients[service]
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
         future = self.client(kind, service).call_async(request)
-        self.until(future.done, strict=False)
-        assert future.done(), self._unanswered(kind, service, request)
+        self.until(future.done)
         return future.result()
-
-    def _unanswered(self, kind: Any, service: str, request: Any) -> str:
-        """Who is deaf: asks again, by the same client and by another; and what is seen of whom."""
-        lines = [f"no answer from {service} in {PATIENCE:g} s; nodes: {self.node.get_node_names()}"]
-        another = self.node.create_client(kind, service)
-        for name, client in (("same", self._clients[service]), ("another", another)):
-            self.until(client.service_is_ready, 5.0, strict=False)
-            again = client.call_async(request)
-            self.until(again.done, 10.0, strict=False)
-            lines.append(f"{name} client: {client.service_is_ready()=}, {again.done()=}")
-        servers, clients = self.node.count_services(service), self.node.count_clients(service)
-        lines.append(f"{servers} servers, {clients} clients of it are seen")
-        return "\n".join([*lines, self.stuck()])
 
 
 def status(rig_: Rig, camera: str = "") -> dict[str, Any]:
