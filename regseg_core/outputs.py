@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Image, sampled
 from regseg_core.segmentation import Segmentation
 
 
@@ -32,13 +32,27 @@ JPEG = Codec("jpeg", (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
 @dataclass(frozen=True)
+class Style:
+    """What outputs look like."""
+
+    #: Weight of the mask in overlays, 0 to 1.
+    overlay_alpha: float = 0.5
+    #: Width and height of the small outputs; None: the camera image's.
+    small_size: tuple[int, int] | None = None
+
+    def small(self, pixels: Image | None) -> Image | None:
+        """H x W uint8, every small pixel the one that lies at its middle."""
+        return pixels if pixels is None else sampled(pixels, self.small_size)
+
+
+@dataclass(frozen=True)
 class Output:
-    """An image of the camera image's size."""
+    """An image."""
 
     #: As in sensor_msgs/Image.
     encoding: str
-    #: H x W x 3 (rgb8) or H x W (mono8) uint8 of a segmentation, and the mask's weight in overlays.
-    pixels: Callable[[Segmentation, float], Image | None]
+    #: H x W x 3 (rgb8) or H x W (mono8) uint8. Raises ArgumentError where it needs groups.
+    pixels: Callable[[Segmentation, Style], Image | None]
     codec: Codec = PNG
     #: Whether a segmentation without confidence cannot give it.
     needs_confidence: bool = False
@@ -48,5 +62,10 @@ OUTPUTS = {
     "mask": Output("rgb8", lambda result, _: result.mask()),
     "label": Output("mono8", lambda result, _: result.labels),
     "confidence": Output("mono8", lambda result, _: result.confidence, needs_confidence=True),
-    "overlay": Output("rgb8", lambda result, alpha: result.overlay(alpha), JPEG),
+    "overlay": Output("rgb8", lambda result, style: result.overlay(style.overlay_alpha), JPEG),
+    "cost": Output("mono8", lambda result, _: result.cost()),
+    "label_small": Output("mono8", lambda result, style: style.small(result.labels)),
+    "confidence_small": Output(
+        "mono8", lambda result, style: style.small(result.confidence), needs_confidence=True
+    ),
 }

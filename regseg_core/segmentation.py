@@ -12,6 +12,7 @@ import numpy as np
 from regseg_core.arrays import Image
 from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame
+from regseg_core.groups import Groups, Role
 from regseg_core.labels import IGNORE_INDEX, LabelSet
 
 
@@ -25,6 +26,8 @@ class Segmentation:
     confidence: Image | None
     label_set: LabelSet
     frame: Frame
+    #: What the classes mean to a robot, where that is known.
+    groups: Groups | None = None
 
     def mask(self) -> Image:
         """H x W x 3 uint8 RGB: each pixel in its label's colour, black where it has none."""
@@ -46,19 +49,22 @@ class Segmentation:
         rgb = self.frame.rgb()
         return cv2.addWeighted(rgb, 1 - alpha, self.mask(), alpha, 0).astype(np.uint8, copy=False)
 
+    @property
+    def unlabelled(self) -> int:
+        """The id of pixels without a class: 255, or `ignore_id` where a class has that."""
+        return self.label_set.ignore_id if IGNORE_INDEX in self.label_set.ids else IGNORE_INDEX
+
     def limited(self, classes: Collection[str] = (), min_confidence: float = 0.0) -> Segmentation:
         """The same with 255, unlabelled, where it is of no interest.
 
         That is where the class is not among `classes`, names of the label set (none: all are), and
-        where the label's probability is below `min_confidence` (0 to 1). Where a class has the id
-        255, the label set's `ignore_id` stands for unlabelled.
+        where the label's probability is below `min_confidence` (0 to 1).
         Raises ArgumentError for an unknown name, and for `min_confidence` without confidence.
         """
         labels = self.labels
         ids = self.label_set.ids
-        nothing = self.label_set.ignore_id if IGNORE_INDEX in ids else IGNORE_INDEX
         if classes:
-            table = np.full(256, nothing, np.uint8)
+            table = np.full(256, self.unlabelled, np.uint8)
             for name in classes:
                 if name not in self.label_set.names:
                     known = ", ".join(self.label_set.names)
@@ -70,5 +76,52 @@ class Segmentation:
             if self.confidence is None:
                 raise ArgumentError("min_confidence needs a segmentation with confidence")
             unsure = self.confidence < 255 * min_confidence
-            labels = np.where(unsure, np.uint8(nothing), labels)
+            labels = np.where(unsure, np.uint8(self.unlabelled), labels)
         return self if labels is self.labels else replace(self, labels=labels)
+
+    def ids(self, *roles: Role) -> frozenset[int]:
+        """The ids in `labels` that mean this to a robot. Raises ArgumentError without groups."""
+        groups = self._known_groups()
+        if self.label_set is groups.label_set:
+            return groups.ids(*roles)
+        of = groups.groups_of(self.label_set)
+        names = zip(self.label_set.names, self.label_set.ids, strict=True)
+        return frozenset(i for name, i in names if name in of and of[name].role in roles)
+
+    def costs(self) -> Image:
+        """256 uint8: the cost of each id in `labels`. Raises ArgumentError without groups."""
+        groups = self._known_groups()
+        if self.label_set is groups.label_set:
+            return groups.costs
+        return groups.costs[groups.table(self.label_set)]
+
+    @cached_property
+    def group_ids(self) -> Image:
+        """H x W uint8: the group of each pixel, 255 where it is in none.
+
+        Raises ArgumentError without groups.
+        """
+        groups = self._known_groups()
+        if self.label_set is groups.label_set:
+            return self.labels
+        table = groups.table(self.label_set)
+        return cv2.LUT(self.labels, table).astype(np.uint8, copy=False)
+
+    def grouped(self) -> Segmentation:
+        """The same with the groups for classes. Raises ArgumentError without groups."""
+        groups = self._known_groups()
+        return replace(self, labels=self.group_ids, label_set=groups.label_set)
+
+    def cost(self) -> Image:
+        """H x W uint8: 0, free, to 254, lethal; 255 where it is unknown.
+
+        Raises ArgumentError without groups.
+        """
+        return cv2.LUT(self.labels, self.costs()).astype(np.uint8, copy=False)
+
+    def _known_groups(self) -> Groups:
+        if self.groups is None:
+            raise ArgumentError(
+                f"no built-in groups fit the classes {', '.join(self.label_set.names)}: give groups"
+            )
+        return self.groups

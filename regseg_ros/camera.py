@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from regseg_core import Frame, Segmentation, Segmenter
-from regseg_core.outputs import Output
+from regseg_core.outputs import Output, Style
 from regseg_ros import compressed, frames, parameters
 from regseg_ros.input import BEST_EFFORT, Input
 from regseg_ros.mailbox import Mailbox
@@ -111,13 +111,13 @@ class Camera:
         arrival: Arrival,
         result: Segmentation,
         wanted: list[str],
-        alpha: float,
+        style: Style,
         to_compress: Mailbox[ToCompress],
         backend: str,
     ) -> None:
         """Sends outputs of a segmentation, with the stamp and frame of the camera's image."""
         header = arrival.message.header
-        self.topics.publish(result, header, wanted, alpha, to_compress)
+        self.topics.publish(result, header, wanted, style, to_compress)
         if (info := self._info_of(header)) is not None:
             self.topics.publish_info(info, header)
         latency = time.monotonic() - arrival.received

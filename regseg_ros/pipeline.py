@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from regseg_core import Frame
 from regseg_core.backends.base import CompilingError
 from regseg_core.errors import FrameError
+from regseg_core.outputs import Style
 from regseg_ros import parameters
 from regseg_ros.camera import Arrival
 from regseg_ros.logs import THROTTLE, Warnings
@@ -87,7 +88,7 @@ class Pipeline:
                     wanted.arrival,
                     result,
                     wanted.outputs,
-                    settings.overlay_alpha,
+                    Style(settings.overlay_alpha),
                     self._to_compress,
                     segment.health.backend,
                 )

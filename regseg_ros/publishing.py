@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from regseg_core import Segmentation
-from regseg_core.outputs import Output
+from regseg_core.outputs import Output, Style
 from regseg_ros.logs import THROTTLE
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import compressed_message, image_message
@@ -30,7 +30,7 @@ class ToCompress:
     publisher: Any
     output: Output
     result: Segmentation
-    alpha: float
+    style: Style
     header: Header
 
 
@@ -81,19 +81,19 @@ class Topics:
         result: Segmentation,
         header: Header,
         wanted: list[str],
-        alpha: float,
+        style: Style,
         to_compress: Mailbox[ToCompress],
     ) -> None:
         """Sends images, and leaves what is to be compressed to another thread."""
         for name in wanted:
             output = self._outputs[name]
             if self._images[name].get_subscription_count():
-                pixels = output.pixels(result, alpha)
+                pixels = output.pixels(result, style)
                 assert pixels is not None
                 self._images[name].publish(image_message(pixels, output.encoding, header))
             compressed = self._compressed[name]
             if compressed.get_subscription_count():
-                item = ToCompress(compressed, output, result, alpha, header)
+                item = ToCompress(compressed, output, result, style, header)
                 to_compress.put(compressed, item)
 
     def publish_info(self, info: CameraInfo, header: Header) -> None:
@@ -106,7 +106,7 @@ def compress(node: LifecycleNode, items: list[ToCompress]) -> None:
     """Encodes and publishes; must not raise."""
     for item in items:
         try:
-            pixels = item.output.pixels(item.result, item.alpha)
+            pixels = item.output.pixels(item.result, item.style)
             assert pixels is not None
             item.publisher.publish(compressed_message(pixels, item.output, item.header))
         except Exception:

@@ -7,7 +7,7 @@ the camera.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,35 +22,54 @@ from regseg_core.geometry.camera_model import (
     Indices,
 )
 
+#: Optical axes (x right, y down, z ahead) in ROS' (x ahead, y left, z up).
+_AXES = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
 
 @dataclass(frozen=True)
 class Pose:
     """Where a camera is above flat ground: metres, and radians in ROS' sense.
 
-    `pitch` is positive where it looks down, `roll` where its right side is lower. Raises
-    CalibrationError.
+    `pitch` is positive where it looks down, `roll` where its right side is lower. `ahead`, `left`
+    and `yaw` say where it is and looks in the robot's frame. Raises CalibrationError.
     """
 
     height: float
     pitch: float = 0.0
     roll: float = 0.0
+    ahead: float = 0.0
+    left: float = 0.0
+    yaw: float = 0.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite((self.height, self.pitch, self.roll)).all() or self.height <= 0:
+        if not np.isfinite(astuple(self)).all() or self.height <= 0:
             raise CalibrationError(
                 f"the camera is {self.height:g} m above the ground, pitch {self.pitch:g}, roll"
                 f" {self.roll:g}: give its height and angles"
             )
 
+    @classmethod
+    def of(cls, to_ground: Doubles) -> Pose:
+        """From 4 x 4, optical frame to a frame on the ground. Raises CalibrationError."""
+        turned = to_ground[:3, :3] @ _AXES.T
+        x, y, z = to_ground[:3, 3]
+        return cls(
+            height=float(z),
+            pitch=float(np.arcsin(np.clip(-turned[2, 0], -1, 1))),
+            roll=float(np.arctan2(turned[2, 1], turned[2, 2])),
+            ahead=float(x),
+            left=float(y),
+            yaw=float(np.arctan2(turned[1, 0], turned[0, 0])),
+        )
+
     @property
     def rotation(self) -> Doubles:
-        """3 x 3: from the optical frame to x ahead, y left, z up, level, below the camera."""
-        axes = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+        """3 x 3: from the optical frame to x ahead, y left, z up, level, as the camera looks."""
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
         pitch = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
         cos, sin = np.cos(self.roll), np.sin(self.roll)
         roll = np.array([[1.0, 0, 0], [0, cos, -sin], [0, sin, cos]])
-        found: Doubles = pitch @ roll @ axes
+        found: Doubles = pitch @ roll @ _AXES
         return found
 
 
@@ -113,19 +132,16 @@ class GroundView:
         y = distances[:, None] * np.sin(bearings)
         return Sweep(bearings, distances, *self.pixels_of(x, y))
 
-    def points(self) -> Floats:
-        """3 x H x W float32: where each pixel's ray meets the ground; NaN beyond `max_range`.
-
-        In metres ahead, left and up from the place below the camera.
-        """
+    @cached_property
+    def depths(self) -> Floats:
+        """H x W float32: metres along the optical axis to the ground; NaN beyond `max_range`."""
         rays = self.camera.rays
         there = np.tensordot(self._down, np.stack([*rays, np.ones_like(rays[0])]), axes=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(there[2] < 0, -self.pose.height / there[2], np.nan)
-            x, y = there[0] * scale, there[1] * scale
-            far = ~(np.hypot(x, y) <= self.max_range)
-        x[far] = y[far] = np.nan
-        return np.stack([x, y, np.where(far, np.nan, 0.0)]).astype(np.float32)
+            depths = np.where(there[2] < 0, -self.pose.height / there[2], np.nan)
+            far = ~(np.hypot(there[0], there[1]) * depths <= self.max_range)
+        depths[far] = np.nan
+        return depths.astype(np.float32)
 
     def pixels_of(self, ahead: Doubles, left: Doubles) -> tuple[Indices, Indices]:
         """Places on the ground, two arrays of metres -> their rows and columns, -1 outside."""
@@ -166,6 +182,28 @@ class FreeSpace:
     distances: Doubles
     #: Whether something stands there; else it is only not known what is.
     stopped: npt.NDArray[np.bool_]
+    #: The pixel that sees its foot; -1 where nothing stands.
+    rows: Indices
+    columns: Indices
+
+    def scan(self, pose: Pose) -> tuple[float, float, Floats]:
+        """What a laser in the robot's frame would measure: first angle, step, B ranges.
+
+        Radians to the left, rising, and metres, as in sensor_msgs/LaserScan.
+        """
+        step = float(self.bearings[1] - self.bearings[0])
+        if pose.ahead == pose.left == 0:
+            return float(self.bearings[0]) + pose.yaw, step, self.distances.astype(np.float32)
+        angle = self.bearings + pose.yaw
+        # What is endless or not known stays that, seen from beside.
+        far = np.where(np.isfinite(self.distances), self.distances, 1e3)
+        x, y = pose.ahead + far * np.cos(angle), pose.left + far * np.sin(angle)
+        ranges = np.where(np.isfinite(self.distances), np.hypot(x, y), self.distances)
+        around = np.unwrap(np.arctan2(y, x))
+        angles = np.arange(around.min(), around.max(), step)
+        order = np.argsort(around)
+        nearest = np.clip(np.searchsorted(around[order], angles), 0, len(order) - 1)
+        return float(angles[0]), step, ranges[order][nearest].astype(np.float32)
 
 
 def free_space(
@@ -190,4 +228,21 @@ def free_space(
     stopped = (first >= 0) & (seen[first, bearing] != unknown)
     distances = np.where(first >= 0, sweep.distances[first], np.inf)
     distances[~in_image.any(axis=0)] = np.nan
-    return FreeSpace(sweep.bearings, distances, stopped)
+    rows, columns = (
+        np.where(stopped, pixels[first, bearing], -1) for pixels in (sweep.rows, sweep.columns)
+    )
+    return FreeSpace(sweep.bearings, distances, stopped, rows, columns)
+
+
+def ground_depth(
+    view: GroundView, labels: Image, ground: Collection[int], free: FreeSpace
+) -> Floats:
+    """H x W float32, metres as from a depth camera: of the ground, and the foot of what stops it.
+
+    NaN elsewhere. `labels`: H x W uint8. `ground`: ids one can drive on.
+    """
+    table = np.zeros(256, np.bool_)
+    table[list(ground)] = True
+    known = table[labels]
+    known[free.rows[free.stopped], free.columns[free.stopped]] = True
+    return np.where(known, view.depths, np.float32(np.nan))

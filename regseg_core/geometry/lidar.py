@@ -45,8 +45,8 @@ def label_points(
     camera: CameraModel,
     labels: Image,
     confidence: Image | None = None,
-) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """Id and probability of each of N x 3 points: 255 and 0 where the image does not see it.
+) -> tuple[Image, Image]:
+    """Id and confidence (uint8) of each of N x 3 points: 255 and 0 where the image has it not.
 
     `to_camera`: 4 x 4, from the points' frame to the optical frame. A point that lies behind
     nearer ones is not seen: it would take the label of what hides it. Raises CalibrationError
@@ -58,14 +58,14 @@ def label_points(
             f" {labels.shape[1]} x {labels.shape[0]}"
         )
     ids = np.full(len(points), IGNORE_INDEX, np.uint8)
-    sure = np.zeros(len(points), np.float32)
+    sure = np.zeros(len(points), np.uint8)
     there = points @ to_camera[:3, :3].T + to_camera[:3, 3]
     columns, rows = camera.pixels(there).T
     seen = np.flatnonzero(rows >= 0)
     at = rows[seen], columns[seen]
     seen, at = _not_hidden(seen, at, there[seen, 2], labels.shape)
     ids[seen] = labels[at]
-    sure[seen] = 1.0 if confidence is None else confidence[at] * np.float32(1 / 255)
+    sure[seen] = 255 if confidence is None else confidence[at]
     return ids, sure
 
 

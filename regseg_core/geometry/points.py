@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Image, sampled
 from regseg_core.errors import FrameError
 from regseg_core.geometry.camera_model import Floats
 from regseg_core.labels import IGNORE_INDEX
@@ -32,11 +33,15 @@ AUTOWARE_POINT = np.dtype(
 Points = npt.NDArray[np.void]
 
 
+#: A point that is only somewhere.
+PLACE = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4")])
+
+
 @dataclass(frozen=True)
 class PointSettings:
-    """Which points are made: every `stride`-th row and column, between two ranges in metres."""
+    """Which points are made: so many across and down (None: all), between two ranges in metres."""
 
-    stride: int = 1
+    size: tuple[int, int] | None = None
     min_range: float = 0.0
     max_range: float = float("inf")
 
@@ -81,23 +86,60 @@ def from_depth(
             f"depth is {_size(depth)}, labels are {_size(labels)}, the calibration is for"
             f" {_size(rays[0])}: they must be registered to one image"
         )
-    step = settings.stride
-    z = metres(depth[::step, ::step])
+    size = settings.size
+    z = metres(sampled(depth, size))
     found = np.empty(z.shape, POINT)
     outside = (z < settings.min_range) | (z > settings.max_range)
     if outside.any():
         z[outside] = np.nan
     found["z"] = z
-    np.multiply(rays[0, ::step, ::step], z, out=found["x"])
-    np.multiply(rays[1, ::step, ::step], z, out=found["y"])
-    ids = labels[::step, ::step]
-    found["label"] = ids
-    found["rgb"] = colors[ids]
-    if confidence is None:
-        found["confidence"] = 1
-    else:
-        np.multiply(confidence[::step, ::step], np.float32(1 / 255), out=found["confidence"])
+    np.multiply(sampled(rays[0], size), z, out=found["x"])
+    np.multiply(sampled(rays[1], size), z, out=found["y"])
+    _describe(
+        found,
+        sampled(labels, size),
+        None if confidence is None else sampled(confidence, size),
+        colors,
+    )
     return found
+
+
+def from_cloud(
+    cloud: Floats,
+    seen: tuple[Image, Image],
+    colors: npt.NDArray[np.uint32],
+    settings: PointSettings,
+) -> Points:
+    """Points of a lidar: N x 3 metres, N ids and confidences; NaN where one is out of range."""
+    found = np.empty(len(cloud), POINT)
+    distance = np.linalg.norm(cloud, axis=1)
+    near = (distance >= settings.min_range) & (distance <= settings.max_range)
+    for axis, name in enumerate("xyz"):
+        found[name] = np.where(near, cloud[:, axis], np.float32(np.nan))
+    _describe(found, *seen, colors)
+    return found
+
+
+def places(points: Points, ids: Collection[int]) -> Points:
+    """Where the points are that have one of these ids, those of which it is known; N of them."""
+    table = np.zeros(256, np.bool_)
+    table[list(ids)] = True
+    chosen = table[points["label"]] & np.isfinite(points["z"])
+    found = np.empty(np.count_nonzero(chosen), PLACE)
+    for name in "xyz":
+        found[name] = points[name][chosen]
+    return found
+
+
+def _describe(
+    points: Points, ids: Image, confidence: Image | None, colors: npt.NDArray[np.uint32]
+) -> None:
+    points["label"] = ids
+    points["rgb"] = colors[ids]
+    if confidence is None:
+        points["confidence"] = 1
+    else:
+        np.multiply(confidence, np.float32(1 / 255), out=points["confidence"])
 
 
 def autoware(points: Points) -> Points:
@@ -112,7 +154,7 @@ def autoware(points: Points) -> Points:
     return found
 
 
-def without(depth: npt.NDArray[Any], labels: Image, ids: set[int], grow: int = 0) -> Any:
+def without(depth: npt.NDArray[Any], labels: Image, ids: Collection[int], grow: int = 0) -> Any:
     """Depth with 0, unknown, where `labels` is one of `ids`, and up to `grow` pixels around.
 
     For maps that must hold what stays. Raises FrameError where sizes differ.

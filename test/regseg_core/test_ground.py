@@ -58,11 +58,12 @@ def test_pixels_meet_the_ground_where_the_street_was_painted(
     empty_street: tuple[Painter, GroundView],
 ) -> None:
     painter, view = empty_street
-    x, y, z = view.points()
     column, row = painter.project(2.0, 0.0, 8.0)  # right, up, ahead
     at = round(row), round(column)
-    assert (x[at], y[at]) == (pytest.approx(8, rel=0.03), pytest.approx(-2, rel=0.03))
-    assert z[at] == 0 and np.isnan(x[: int(painter.horizon)]).all()
+    right, down = view.camera.rays[(slice(None), *at)] * view.depths[at]
+    assert view.depths[at] == pytest.approx(8, rel=0.03)
+    assert (right, down) == (pytest.approx(2, rel=0.03), pytest.approx(CAMERA_HEIGHT, rel=1e-4))
+    assert np.isnan(view.depths[: int(painter.horizon)]).all()
 
 
 def plane(camera: CameraModel, pose: Pose, near: float, far: float) -> Image:
@@ -158,7 +159,7 @@ def test_where_a_pixel_covers_more_than_a_cell_nothing_is_known() -> None:
     fine = GroundView(LEVEL, Pose(0.5), cell=0.02, max_range=50)
     coarse = GroundView(LEVEL, Pose(0.5), cell=0.2, max_range=50)
     assert fine.max_range < 2.1 < 6.0 < coarse.max_range < 6.3
-    assert np.nanmax(np.hypot(*coarse.points()[:2])) <= coarse.max_range
+    assert 0.95 * coarse.max_range < np.nanmax(coarse.depths) <= coarse.max_range
 
 
 @pytest.mark.parametrize(

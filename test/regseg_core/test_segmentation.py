@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from regseg_core import Frame, LabelSet, Segmentation
 from regseg_core.errors import ArgumentError
+from regseg_core.groups import Groups
 from regseg_core.labels import LabelClass
-from regseg_core.outputs import OUTPUTS
+from regseg_core.outputs import OUTPUTS, Style
 
 SET = LabelSet(
     "three",
@@ -58,7 +61,7 @@ def test_what_cannot_be_limited_is_explained(result: Segmentation) -> None:
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_files_hold_what_the_output_shows(name: str, result: Segmentation) -> None:
     output = OUTPUTS[name]
-    pixels = output.pixels(result, 0.5)
+    pixels = output.pixels(replace(result, groups=Groups.fitting(result.label_set)), Style())
     assert pixels is not None
     read = cv2.imdecode(np.frombuffer(output.codec.encode(pixels), np.uint8), -1)
     if read.ndim == 3:

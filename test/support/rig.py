@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ class Rig:
         for name, _ in self.node.get_service_names_and_types():
             if name.endswith("/get_parameters") and not name.startswith("/audience/"):
                 client = self.node.create_client(GetParameters, name)
-                self.until(lambda client=client: self._answers(client))
+                self.until(partial(self._answers, client))
                 self.node.destroy_client(client)
 
     def _answers(self, client: Any) -> bool:
