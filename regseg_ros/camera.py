@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from regseg_core import Frame, Segmentation, Segmenter
 from regseg_core.outputs import Output, Style
 from regseg_ros import compressed, frames, parameters
-from regseg_ros.input import BEST_EFFORT, Input
+from regseg_ros.geometry.companion import Companion
+from regseg_ros.geometry.pairs import nanoseconds
+from regseg_ros.geometry.places import Places, Segmented
+from regseg_ros.geometry.transforms import Transforms
+from regseg_ros.input import Input
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.monitor import Monitor
-from regseg_ros.publishing import ToCompress, Topics
-from regseg_ros.settings import CameraSettings, Thresholds
+from regseg_ros.publishing import ToCompress, Topics, publisher
+from regseg_ros.settings import CameraSettings, SegmenterSettings, Thresholds
 from regseg_ros.statistics import OVER_RATE, REPLACED, FrameStatistics
-
-#: Calibrations that wait for their image.
-_KEPT_INFOS = 10
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,25 @@ class Camera:
     """One camera of a node, `name` empty for the only one."""
 
     def __init__(
-        self, node: LifecycleNode, name: str, outputs: Mapping[str, Output], undo: ExitStack
+        self,
+        node: LifecycleNode,
+        name: str,
+        outputs: Mapping[str, Output],
+        transforms: Transforms,
+        undo: ExitStack,
     ) -> None:
         self._node, self.name = node, name
         self._settings = parameters.read(node, CameraSettings, name)
         self.statistics = FrameStatistics()
         self.input = Input(node, self._settings, self._receive, self._lose)
-        self.topics = Topics(node, f"{name}/" if name else "", outputs, undo)
+        create = functools.partial(publisher, node, f"{name}/" if name else "", undo)
+        self.topics = Topics(outputs, create)
+        info = f"{self._settings.image_topic.rpartition('/')[0]}/camera_info"
+        self._infos = Companion(node, CameraInfo, self._settings.camera_info_topic or info)
+        self.places = Places(node, name, self._infos, transforms, create)
         self._rate_parameter = f"{name}.max_rate" if name else "max_rate"
         self._mailbox: Mailbox[Arrival] | None = None
         self._next_due = 0.0
-        self._infos: dict[tuple[int, int], CameraInfo] = {}
-        self._info_subscription: Any = None
         self._has_published = False
 
     @property
@@ -58,8 +67,12 @@ class Camera:
         """For people: what is heard."""
         return f"{self.name} ({self.input.topic})" if self.name else self.input.topic
 
-    def start(self, mailbox: Mailbox[Arrival], lazy: bool, undo: ExitStack) -> None:
+    def start(
+        self, mailbox: Mailbox[Arrival], to_place: Mailbox[Places], lazy: bool, undo: ExitStack
+    ) -> None:
         """Leaves its frames in a mailbox, from now on; if lazy, while somebody wants an output.
+
+        Its places are made by who takes from `to_place`.
 
         Raises rclpy's errors for a topic that has no name in ROS.
         """
@@ -68,25 +81,24 @@ class Camera:
         self._monitor = Monitor(self._node, self.name, self.statistics, limits)
         self._mailbox, self._lazy = mailbox, lazy
         undo.callback(self._close)
+        self.places.start(to_place, limits.no_mask_after, undo)
         # Also where nobody listens yet: a wrong name is said at once.
         self.input.open()
         self.attend()
 
     def attend(self) -> None:
         """Hears the camera while it is to be heard; call it some times a second."""
-        wanted = bool(self.topics.wanted()) or not self._lazy
+        wanted = bool(self.wanted()) or not self._lazy
         if wanted and not self.input.is_open:
             self.input.open()
         elif not wanted and self.input.is_open:
             self.input.close()
-        wants_info = self.topics.wants_info()
-        if wants_info and self._info_subscription is None:
-            topic = f"{self._settings.image_topic.rpartition('/')[0]}/camera_info"
-            self._info_subscription = self._node.create_subscription(
-                CameraInfo, topic, self._keep_info, BEST_EFFORT
-            )
-        elif not wants_info:
-            self._forget_info()
+        self._infos.attend(self.topics.wants_info() or self.places.needs_info())
+        self.places.attend()
+
+    def wanted(self) -> list[str]:
+        """What somebody subscribes to, of all that needs a segmentation."""
+        return self.topics.wanted() + self.places.wanted()
 
     def frame(self, arrival: Arrival, max_pixels: int) -> Frame:
         """What the camera sent, as it is turned. Raises FrameError."""
@@ -99,11 +111,8 @@ class Camera:
 
     def age(self, arrival: Arrival) -> float:
         """Seconds since the image was taken; since it came, where its stamp is 0."""
-        stamp = arrival.message.header.stamp
-        if not (stamp.sec or stamp.nanosec):
+        if not (taken := nanoseconds(arrival.message.header.stamp)):
             return time.monotonic() - arrival.received
-        # Not by rclpy's Time, which takes no stamp before 1970.
-        taken = stamp.sec * 1_000_000_000 + stamp.nanosec
         return float(self._node.get_clock().now().nanoseconds - taken) * 1e-9
 
     def publish(
@@ -111,15 +120,22 @@ class Camera:
         arrival: Arrival,
         result: Segmentation,
         wanted: list[str],
-        style: Style,
+        settings: SegmenterSettings,
         to_compress: Mailbox[ToCompress],
         backend: str,
     ) -> None:
         """Sends outputs of a segmentation, with the stamp and frame of the camera's image."""
         header = arrival.message.header
-        self.topics.publish(result, header, wanted, style, to_compress)
-        if (info := self._info_of(header)) is not None:
-            self.topics.publish_info(info, header)
+        height, width = result.labels.shape
+        small = settings.small_size(width, height)
+        self.topics.publish(
+            result, header, wanted, Style(settings.overlay_alpha, small), to_compress
+        )
+        info = self._infos.kept.best(nanoseconds(header.stamp))
+        if info is not None and self.topics.wants_info():
+            # The one that waits goes on being the camera's.
+            self.topics.publish_info(copy.copy(info), header, small)
+        self.places.put(Segmented(result, header, settings))
         latency = time.monotonic() - arrival.received
         self.statistics.segmented(latency)
         if not self._has_published:
@@ -134,7 +150,11 @@ class Camera:
         `transport`: what is known to be wrong with it.
         """
         self.input.review()
-        return self._monitor.look(segment, self.input.source, bool(self.topics.wanted()), transport)
+        wanted = bool(self.wanted())
+        status = self._monitor.look(segment, self.input.source, wanted, transport)
+        self._monitor.say(self.places.look())
+        status.values.append(KeyValue(key="points and ground", value=self.places.trouble or "ok"))
+        return status
 
     def summary(self, segment: Segmenter) -> str:
         """What became of its frames, in a line."""
@@ -158,23 +178,6 @@ class Camera:
         if self._mailbox.put(self, Arrival(self, message, now)) is not None:
             self.statistics.count("dropped", REPLACED)
 
-    def _keep_info(self, info: CameraInfo) -> None:
-        self._infos[info.header.stamp.sec, info.header.stamp.nanosec] = info
-        while len(self._infos) > _KEPT_INFOS:
-            self._infos.pop(next(iter(self._infos)))
-
-    def _info_of(self, header: Any) -> CameraInfo | None:
-        """The image's own, else the newest: a calibration changes rarely."""
-        infos = dict(self._infos)
-        newest = next(reversed(infos.values()), None)
-        return infos.get((header.stamp.sec, header.stamp.nanosec), newest)
-
-    def _forget_info(self) -> None:
-        if self._info_subscription is not None:
-            self._node.destroy_subscription(self._info_subscription)
-            self._info_subscription = None
-            self._infos.clear()
-
     def _close(self) -> None:
         self.input.close()
-        self._forget_info()
+        self._infos.attend(False)

@@ -23,7 +23,7 @@ def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     message = Image(header=header, encoding=encoding)
     message.height, message.width = ENCODINGS[encoding].check(pixels)
     message.step = pixels[0].size
-    message.data = _bytes(np.ascontiguousarray(pixels).data)
+    message.data = message_bytes(np.ascontiguousarray(pixels).data)
     return message
 
 
@@ -33,7 +33,7 @@ def compressed_message(pixels: Pixels, output: Output, header: Header) -> Compre
     return CompressedImage(
         header=header,
         format=f"{output.encoding}; {output.codec.name} compressed {stored}",
-        data=_bytes(output.codec.encode(pixels)),
+        data=message_bytes(output.codec.encode(pixels)),
     )
 
 
@@ -45,8 +45,8 @@ def label_info_message(labels: LabelSet, header: Header) -> Any:
     return LabelInfo(header=header, class_map=classes)
 
 
-def _bytes(data: bytes | memoryview) -> array.array[int]:
+def message_bytes(data: bytes | memoryview, kind: str = "B") -> array.array[int]:
     """What a message takes as it is; an ndarray would be checked element by element."""
-    made = array.array("B")
-    made.frombytes(data)
+    made = array.array(kind)
+    made.frombytes(memoryview(data).cast("B"))
     return made

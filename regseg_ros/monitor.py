@@ -14,7 +14,7 @@ from regseg_ros.graph import image_topics, namesakes, offers
 from regseg_ros.input import Source
 from regseg_ros.settings import Thresholds
 from regseg_ros.statistics import FrameStatistics
-from regseg_ros.watch import Watch
+from regseg_ros.watch import Remark, Watch
 from regseg_ros.why import Situation, why
 
 
@@ -62,13 +62,8 @@ class Monitor:
                 )
             )
 
-        remark = self._watch.ask(source.topic, wanted, report.totals["segmented"], reason)
-        if remark is not None:
-            # rclpy wants a line of its own for each severity.
-            if remark.warning:
-                self._node.get_logger().warning(remark.text)
-            else:
-                self._node.get_logger().info(remark.text)
+        title = f"masks of {source.topic}"
+        self.say(self._watch.ask(title, wanted, report.totals["segmented"], reason))
         return status_message(
             report,
             self._limits,
@@ -78,6 +73,16 @@ class Monitor:
             segment.description,
             health,
         )
+
+    def say(self, remark: Remark | None) -> None:
+        """Into the log."""
+        if remark is None:
+            return
+        # rclpy wants a line of its own for each severity.
+        if remark.warning:
+            self._node.get_logger().warning(remark.text)
+        else:
+            self._node.get_logger().info(remark.text)
 
     def summary(self, topic: str, backend: str) -> str:
         """What became of the frames since the start, in a line."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import asdict
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from regseg_core import Segmenter
@@ -19,15 +17,8 @@ from regseg_core.backends.spec import GraphSpec
 from regseg_core.device import release_memory
 from regseg_core.errors import ArgumentError
 from regseg_ros import parameters
-from regseg_ros.messages import label_info_message
-from regseg_ros.parameters import ClassParameters, misfit
+from regseg_ros.classes import Classes, misfit
 from regseg_ros.settings import AT_LOADING, SegmenterSettings, described
-
-LATCHED_QOS = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 
 #: The parameters that say what `~/load_weights` loads.
 _LOADED = [name for name, (_, e) in described(SegmenterSettings).items() if e.read == AT_LOADING]
@@ -46,9 +37,9 @@ class Network:
         undo.callback(self._forget)
         self._cameras = len(cameras)
         self._expected = self._expects()
-        self._classes = self._show_classes()
-        undo.callback(lambda: self._classes.hide())
-        self._label_infos = self._create_label_infos(cameras, undo)
+        #: What others are told of its classes.
+        self.classes = Classes(node, cameras, undo)
+        self.classes.show(self.segment.labels, _always_sure(self.segment))
         self._loading = threading.Lock()
         self._ended = False
         # A group of its own: others' callbacks would wait until the weights are loaded.
@@ -70,12 +61,6 @@ class Network:
         """Begins to get ready for the frames that are expected, where these are known."""
         if self._expected is not None:
             self.segment.warm_up(self._expected)
-
-    def announce(self) -> None:
-        """Sends the names of the classes."""
-        stamp = Header(stamp=self._node.get_clock().now().to_msg())
-        for publisher in self._label_infos:
-            publisher.publish(label_info_message(self.segment.labels, stamp))
 
     async def _on_load(
         self, request: Trigger.Request, response: Trigger.Response
@@ -148,30 +133,7 @@ class Network:
         later.daemon = True
         later.start()
         self._expected = self._expects()
-        self._classes.hide()
-        self._classes = self._show_classes()
-        self.announce()
-
-    def _show_classes(self) -> ClassParameters:
-        return ClassParameters(self._node, self.segment.labels, _always_sure(self.segment))
-
-    def _create_label_infos(self, cameras: list[str], undo: ExitStack) -> list[Any]:
-        """One beside each camera's outputs, where consumers look for it."""
-        try:
-            from vision_msgs.msg import LabelInfo
-        except ImportError:
-            self._node.get_logger().info(
-                "vision_msgs is not installed: ~/label_info is not published"
-                " (class names are in the parameter class_names)",
-                once=True,
-            )
-            return []
-        made = []
-        for camera in sorted({"", *cameras}):
-            topic = f"~/{camera}/label_info" if camera else "~/label_info"
-            made.append(self._node.create_publisher(LabelInfo, topic, LATCHED_QOS))
-            undo.callback(self._node.destroy_publisher, made[-1])
-        return made
+        self.classes.show(new.labels, _always_sure(new))
 
     def _expects(self) -> GraphSpec | None:
         """The frames to be ready for. Raises ValueError for another text than frames."""
@@ -204,8 +166,7 @@ def _load(settings: SegmenterSettings) -> Segmenter:
         engine=settings.engine or None,
         wait=False,
     )
-    interest, least = settings.classes_of_interest, settings.min_confidence
-    if wrong := misfit(interest, least, segment.labels, _always_sure(segment)):
+    if wrong := misfit(asdict(settings), segment.labels, _always_sure(segment)):
         segment.close()
         raise ArgumentError(wrong)
     return segment

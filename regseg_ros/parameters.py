@@ -1,4 +1,4 @@
-"""Settings as parameters of a node, and the classes of its weights as read-only ones."""
+"""Settings as parameters of a node."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from regseg_core import LabelSet
 from regseg_ros.settings import ONCE, CameraSettings, Described, described
 
 Settings = TypeVar("Settings")
@@ -38,9 +37,9 @@ def declare(
             if entry is None:
                 continue
             if entry.choices and change.value not in entry.choices:
-                return _refused(f"{change.name} is {change.value!r}; {_choices(entry)}")
+                return refused(f"{change.name} is {change.value!r}; {_choices(entry)}")
             if entry.read == ONCE and is_configured() and change.name in declared:
-                return _refused(
+                return refused(
                     f"{change.name} is read once, when the node is configured: change it in the"
                     " state unconfigured, or in the file of parameters"
                 )
@@ -102,55 +101,5 @@ def _choices(entry: Described) -> str:
     return f"give {', '.join(map(str, entry.choices))}" if entry.choices else ""
 
 
-def _refused(reason: str) -> SetParametersResult:
+def refused(reason: str) -> SetParametersResult:
     return SetParametersResult(successful=False, reason=reason)
-
-
-class ClassParameters:
-    """Class names, ids and colours (R, G, B, R, G, B, ...), where other nodes can read them.
-
-    Nobody can change them until `hide`. rclpy's own read-only parameters could never be taken back,
-    for the classes of other weights. What does not fit the weights is refused: names that are no
-    class of theirs for `classes_of_interest`, and `min_confidence` where `always_sure`, since there
-    is no confidence.
-    """
-
-    def __init__(self, node: Node, labels: LabelSet, always_sure: bool) -> None:
-        self._node, self._labels, self._always_sure = node, labels, always_sure
-        self._values = {
-            "class_names": list(labels.names),
-            "class_ids": list(labels.ids),
-            "class_colors": [channel for entry in labels.classes for channel in entry.color],
-        }
-        for name, value in self._values.items():
-            descriptor = ParameterDescriptor(description="Of the loaded weights; read-only.")
-            node.declare_parameter(name, value, descriptor, ignore_override=True)
-        node.add_on_set_parameters_callback(self._check)
-
-    def hide(self) -> None:
-        """Takes them away."""
-        self._node.remove_on_set_parameters_callback(self._check)
-        for name in self._values:
-            self._node.undeclare_parameter(name)
-
-    def _check(self, changes: list[Parameter]) -> SetParametersResult:
-        if named := [p.name for p in changes if p.name in self._values]:
-            return _refused(f"{', '.join(named)}: read-only, of the loaded weights")
-        values = {change.name: change.value for change in changes}
-        interest = values.get("classes_of_interest", ())
-        if wrong := misfit(
-            interest, values.get("min_confidence", 0.0), self._labels, self._always_sure
-        ):
-            return _refused(wrong)
-        return SetParametersResult(successful=True)
-
-
-def misfit(
-    interest: Iterable[str], min_confidence: float, labels: LabelSet, always_sure: bool
-) -> str:
-    """Why `classes_of_interest` or `min_confidence` do not fit weights; empty where they do."""
-    if missing := [name for name in interest if name and name not in labels.names]:
-        return f"classes_of_interest: {', '.join(missing)}: give names of {', '.join(labels.names)}"
-    if min_confidence > 0 and always_sure:
-        return "min_confidence: the engine file was compiled without --confidence"
-    return ""

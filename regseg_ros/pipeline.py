@@ -10,7 +10,6 @@ from rclpy.lifecycle import LifecycleNode
 from regseg_core import Frame
 from regseg_core.backends.base import CompilingError
 from regseg_core.errors import FrameError
-from regseg_core.outputs import Style
 from regseg_ros import parameters
 from regseg_ros.camera import Arrival
 from regseg_ros.logs import THROTTLE, Warnings
@@ -54,7 +53,7 @@ class Pipeline:
         try:
             if 0 < settings.max_age_ms < camera.age(arrival) * 1000:
                 camera.statistics.count("dropped", TOO_OLD)
-            elif not (outputs := camera.topics.wanted()):
+            elif not (outputs := camera.wanted()):
                 camera.statistics.count("unwanted")
             else:
                 frame = camera.frame(arrival, int(settings.max_megapixels * 1e6))
@@ -74,6 +73,7 @@ class Pipeline:
             results = segment.segment([wanted.frame for wanted in batch], confidence)
             classes = [name for name in settings.classes_of_interest if name]
             results = [r.limited(classes, settings.min_confidence) for r in results]
+            results = [self._network.classes.applied(result) for result in results]
         except CompilingError:
             for wanted in batch:
                 wanted.arrival.camera.statistics.count("dropped", COMPILING)
@@ -88,7 +88,7 @@ class Pipeline:
                     wanted.arrival,
                     result,
                     wanted.outputs,
-                    Style(settings.overlay_alpha),
+                    settings,
                     self._to_compress,
                     segment.health.backend,
                 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from regseg_core import Segmentation
 from regseg_core.outputs import Output, Style
+from regseg_ros.geometry.calibration import scaled_info
 from regseg_ros.logs import THROTTLE
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import compressed_message, image_message
@@ -34,29 +35,29 @@ class ToCompress:
     header: Header
 
 
+def publisher(node: LifecycleNode, prefix: str, undo: ExitStack, kind: Any, name: str) -> Publisher:
+    """Of an output, until `undo` is closed. `prefix`: empty, or a camera's name and a slash."""
+    made = node.create_lifecycle_publisher(
+        kind,
+        f"~/{prefix}{name}",
+        OUTPUT_QOS,
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    )
+    undo.callback(node.destroy_lifecycle_publisher, made)
+    return made
+
+
 class Topics:
-    """The publishers of one camera; they are there until `undo` is closed."""
+    """The images of one camera and their calibrations; `create` makes a publisher."""
 
     def __init__(
-        self, node: LifecycleNode, prefix: str, outputs: Mapping[str, Output], undo: ExitStack
+        self, outputs: Mapping[str, Output], create: Callable[[Any, str], Publisher]
     ) -> None:
-        self._node, self._outputs = node, outputs
-
-        def publisher(kind: Any, name: str) -> Any:
-            made = node.create_lifecycle_publisher(
-                kind,
-                f"~/{prefix}{name}",
-                OUTPUT_QOS,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            undo.callback(node.destroy_lifecycle_publisher, made)
-            return made
-
-        self._images = {name: publisher(Image, name) for name in outputs}
-        self._compressed = {
-            name: publisher(CompressedImage, f"{name}/compressed") for name in outputs
-        }
-        self._info = publisher(CameraInfo, "camera_info")
+        self._outputs = outputs
+        self._images = {name: create(Image, name) for name in outputs}
+        self._compressed = {name: create(CompressedImage, f"{name}/compressed") for name in outputs}
+        self._info = create(CameraInfo, "camera_info")
+        self._small_info = create(CameraInfo, "label_small/camera_info")
 
     @property
     def names(self) -> list[str]:
@@ -64,8 +65,9 @@ class Topics:
         return [str(publisher.topic_name) for publisher in self._images.values()]
 
     def wants_info(self) -> bool:
-        """Whether somebody subscribes to camera_info."""
-        return bool(self._info.get_subscription_count())
+        """Whether somebody subscribes to a calibration."""
+        infos = (self._info, self._small_info)
+        return any(info.get_subscription_count() for info in infos)
 
     def wanted(self) -> list[str]:
         """The outputs that somebody subscribes to, as they are or compressed."""
@@ -85,7 +87,7 @@ class Topics:
         to_compress: Mailbox[ToCompress],
     ) -> None:
         """Sends images, and leaves what is to be compressed to another thread."""
-        for name in wanted:
+        for name in self._outputs.keys() & wanted:
             output = self._outputs[name]
             if self._images[name].get_subscription_count():
                 pixels = output.pixels(result, style)
@@ -96,10 +98,16 @@ class Topics:
                 item = ToCompress(compressed, output, result, style, header)
                 to_compress.put(compressed, item)
 
-    def publish_info(self, info: CameraInfo, header: Header) -> None:
-        """Sends the camera's own calibration under the header of the outputs."""
+    def publish_info(self, info: CameraInfo, header: Header, small: tuple[int, int]) -> None:
+        """Sends the camera's own calibration, and that of the small outputs, under their header.
+
+        `small`: their width and height. Raises CalibrationError.
+        """
         info.header = header
-        self._info.publish(info)
+        if self._info.get_subscription_count():
+            self._info.publish(info)
+        if self._small_info.get_subscription_count():
+            self._small_info.publish(scaled_info(info, *small))
 
 
 def compress(node: LifecycleNode, items: list[ToCompress]) -> None:

@@ -22,6 +22,8 @@ from regseg_core.device import keep_freed_memory, share_arenas
 from regseg_core.outputs import OUTPUTS
 from regseg_ros import parameters
 from regseg_ros.camera import Arrival, Camera
+from regseg_ros.geometry.places import Places
+from regseg_ros.geometry.transforms import Transforms
 from regseg_ros.lifecycle import UndoingNode
 from regseg_ros.logs import ToNode
 from regseg_ros.mailbox import Mailbox
@@ -75,7 +77,9 @@ class SegmenterNode(UndoingNode):
                 "~/confidence is not published: the engine file was compiled without --confidence"
             )
         outputs = {n: o for n, o in OUTPUTS.items() if confidence or not o.needs_confidence}
-        self._cameras = [Camera(self, name, outputs, undo) for name in names]
+        transforms = Transforms(self)
+        undo.callback(transforms.close)
+        self._cameras = [Camera(self, name, outputs, transforms, undo) for name in names]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         undo.callback(self.destroy_publisher, self._diagnostics)
         self.get_logger().info(f"loaded {self._network.segment.description}")
@@ -90,18 +94,22 @@ class SegmenterNode(UndoingNode):
         arrivals: Mailbox[Arrival] = Mailbox(settings.batch_max, settings.batch_wait_ms / 1000)
         pipeline = Pipeline(self, self._network, to_compress)
         undo.callback(self._stop, Worker("segmenting", arrivals, pipeline))
+        to_place: Mailbox[Places] = Mailbox()
+        undo.callback(Worker("placing", to_place, _place).stop)
         for camera in self._cameras:
-            camera.start(arrivals, settings.lazy, undo)
+            camera.start(arrivals, to_place, settings.lazy, undo)
         # A simulator that stands still, or is not there, stops the node's own clock.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         for seconds, work in ((_ATTEND, self._attend), (_REPORT, self._report)):
             undo.callback(self.destroy_timer, self.create_timer(seconds, work, clock=clock))
-        self._network.announce()
+        self._network.classes.announce()
         for camera in self._cameras:
             outputs = ", ".join(camera.topics.names)
             self.get_logger().info(f"active: {camera.input.topic} -> {outputs}")
 
     def _attend(self) -> None:
+        assert self._network is not None
+        self._network.classes.attend()
         for camera in self._cameras:
             camera.attend()
 
@@ -126,6 +134,11 @@ class SegmenterNode(UndoingNode):
 
     def _forget(self) -> None:
         self._network, self._cameras = None, []
+
+
+def _place(waiting: list[Places]) -> None:
+    for places in waiting:
+        places.work()
 
 
 def _segment_until_told(node: SegmenterNode) -> None:

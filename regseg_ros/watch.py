@@ -1,4 +1,4 @@
-"""When to ask why there is no mask, and when to say that there are masks again."""
+"""When to ask why something does not come, and when to say that it comes again."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Remark:
 
 
 class Watch:
-    """Is asked once a second about one camera.
+    """Is asked once a second about one camera's masks, or what is made of them.
 
-    `after`: seconds without a mask until the first warning; 0: there are none.
+    `after`: seconds without until the first warning; 0: there are none.
     """
 
     def __init__(self, after: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._after, self._clock = after, clock
         self._wanted_since: float | None = None
-        #: Since when there is no mask.
+        #: Since when nothing has come.
         self._since = clock()
-        self._masks = 0
+        self._count = 0
         #: Whether the log's last word is a warning, and when one was given last.
         self._open, self._warned = False, float("-inf")
 
@@ -39,23 +39,23 @@ class Watch:
         return None if self._wanted_since is None else self._clock() - self._wanted_since
 
     def ask(
-        self, topic: str, wanted: bool, masks: int, why: Callable[[float], str | None]
+        self, what: str, wanted: bool, count: int, why: Callable[[float], str | None]
     ) -> Remark | None:
-        """What there is to say now, of a camera with so many masks since the start.
+        """What there is to say now, of what has come so often since the start.
 
-        `why` is called with the seconds without a mask where a warning is due.
+        `why` is called with the seconds without where a warning is due.
         """
         now = self._clock()
         if not wanted:
-            self._wanted_since, self._masks, self._open = None, masks, False
+            self._wanted_since, self._count, self._open = None, count, False
             return None
         if self._wanted_since is None:
             self._wanted_since = self._since = now
         without = now - self._since
-        if masks != self._masks:
+        if count != self._count:
             over, self._open = self._open, False
-            self._masks, self._since = masks, now
-            return Remark(f"masks of {topic} again after {without:.0f} s", False) if over else None
+            self._count, self._since = count, now
+            return Remark(f"{what} again after {without:.0f} s", False) if over else None
         if not 0 < self._after <= without or now - self._warned < EVERY:
             return None
         if (text := why(without)) is None:

@@ -31,7 +31,7 @@ class GroundGrid:
             raise ArgumentError(f"votes must be 1 or more, not {votes}")
         if wrong := [f"{i}: {c}" for i, c in costs.items() if not FREE <= c <= LETHAL]:
             raise ArgumentError(f"costs must be {FREE} to {LETHAL}, not {', '.join(wrong)}")
-        self.view = view
+        self.view, self.votes = view, votes
         self._table = np.full(256, UNKNOWN, np.int8)
         for label, cost in costs.items():
             self._table[label] = cost

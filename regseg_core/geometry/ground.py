@@ -103,7 +103,7 @@ class GroundView:
     def __init__(
         self, camera: CameraModel, pose: Pose, cell: float = 0.1, max_range: float = 20.0
     ) -> None:
-        self.camera, self.pose, self.cell = camera, pose, cell
+        self.camera, self.pose, self.cell, self.reach = camera, pose, cell, max_range
         self._down = pose.rotation
         focal = (camera.fx + camera.fy) / 2
         # d = height / tan(angle below the horizon): a pixel covers (d^2 + h^2) / (h f) there.

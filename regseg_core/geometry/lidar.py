@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ _SPLAT = 5
 _SLACK = 0.05
 
 
-def transform(rotation: tuple[float, float, float, float], translation: Doubles) -> Doubles:
+def transform(rotation: Sequence[float], translation: Sequence[float] | Doubles) -> Doubles:
     """4 x 4 from a quaternion x, y, z, w and metres. Raises CalibrationError for NaN or a zero."""
     x, y, z, w = rotation
     length = np.sqrt(x * x + y * y + z * z + w * w)

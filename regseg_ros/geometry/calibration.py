@@ -1,0 +1,49 @@
+"""CameraInfo -> camera model, and CameraInfo of smaller images."""
+
+from __future__ import annotations
+
+import copy
+
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+
+from regseg_core.geometry.camera_model import CameraModel
+
+
+def camera_model(info: CameraInfo, rectified: bool = False) -> CameraModel:
+    """The camera as its images are: after binning and of the region of interest.
+
+    `rectified`: they come without distortion, as P says. Raises CalibrationError.
+    """
+    matrix, columns = (info.p, 4) if rectified else (info.k, 3)
+    across, down = max(info.binning_x, 1), max(info.binning_y, 1)
+    region = info.roi
+    width, height = region.width or info.width, region.height or info.height
+    return CameraModel(
+        width=width // across,
+        height=height // down,
+        fx=matrix[0] / across,
+        fy=matrix[columns + 1] / down,
+        cx=(matrix[2] - region.x_offset) / across,
+        cy=(matrix[columns + 2] - region.y_offset) / down,
+        model="" if rectified else info.distortion_model,
+        distortion=() if rectified else tuple(info.d),
+    )
+
+
+def scaled_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
+    """The calibration of the same images resized to that size. Raises CalibrationError."""
+    model = camera_model(info)
+    small, found = model.scaled(width, height), copy.copy(info)
+    found.width, found.height = width, height
+    found.binning_x = found.binning_y = 0
+    found.roi = RegionOfInterest(do_rectify=info.roi.do_rectify)
+    found.k = [small.fx, 0.0, small.cx, 0.0, small.fy, small.cy, 0.0, 0.0, 1.0]
+    # P maps into the full image too; its fourth column holds metres times focal length.
+    binned = camera_model(info, rectified=True).scaled(width, height) if info.p[0] else small
+    shift = info.p[3] / info.p[0] if info.p[0] else 0.0
+    found.p = [
+        *(binned.fx, 0.0, binned.cx, shift * binned.fx),
+        *(0.0, binned.fy, binned.cy, 0.0),
+        *(0.0, 0.0, 1.0, 0.0),
+    ]
+    return found

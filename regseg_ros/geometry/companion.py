@@ -1,0 +1,63 @@
+"""A sensor that looks with a camera: its newest messages, and why there are none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from regseg_ros.geometry.pairs import Kept, nanoseconds
+
+#: Best effort hears every publisher; some messages wait while others are worked on.
+_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+#: Seconds after which a sensor counts as silent.
+_SILENT = 1.0
+
+
+class Companion:
+    """Heard while it is wanted. `arrived` is called in the executor's thread."""
+
+    def __init__(
+        self, node: Node, kind: Any, topic: str, arrived: Callable[[], None] = lambda: None
+    ) -> None:
+        self._node, self._kind, self._arrived = node, kind, arrived
+        self.topic = topic
+        #: Its messages, by their stamps.
+        self.kept: Kept[Any] = Kept()
+        self._subscription: Any = None
+        self._last = self._since = 0.0
+
+    def attend(self, wanted: bool) -> None:
+        """Begins or ends to hear it."""
+        if wanted and self._subscription is None and self.topic:
+            self._since = time.monotonic()
+            self._subscription = self._node.create_subscription(
+                self._kind, self.topic, self._keep, _QOS
+            )
+        elif not wanted and self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+            self.kept.clear()
+
+    def silence(self) -> str:
+        """Why nothing comes, or since when; empty where something does."""
+        now = time.monotonic()
+        if now - self._last < _SILENT:
+            return ""
+        resolved = str(self._node.resolve_topic_name(self.topic))
+        if not self._node.count_publishers(resolved):
+            return f"nobody publishes {resolved}"
+        if self._last > self._since:
+            return f"nothing comes on {resolved} for {now - self._last:.0f} s"
+        return f"nothing comes on {resolved}, which has a publisher: is it a {self._name()}?"
+
+    def _name(self) -> str:
+        return f"{self._kind.__module__.partition('.')[0]}/{self._kind.__name__}"
+
+    def _keep(self, message: Any) -> None:
+        self._last = time.monotonic()
+        self.kept.add(nanoseconds(message.header.stamp), message)
+        self._arrived()

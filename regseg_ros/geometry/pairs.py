@@ -1,0 +1,95 @@
+"""What was measured when: a sensor's messages, and the segmentations that they belong to."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Message = TypeVar("Message")
+
+#: Messages of a sensor that wait for their image: at 30 Hz those of 0.7 s.
+_KEPT = 20
+#: Images that wait for their message: lidars come late.
+_WAITING = 10
+
+
+def nanoseconds(stamp: Any) -> int:
+    """Of a builtin_interfaces/Time; not by rclpy's, which takes no stamp before 1970."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+class Kept(Generic[Message]):
+    """The newest messages by their stamps, in nanoseconds. Safe between two threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._messages: OrderedDict[int, Message] = OrderedDict()
+
+    def add(self, stamp: int, message: Message) -> None:
+        """Keeps it in place of the oldest."""
+        with self._lock:
+            self._messages[stamp] = message
+            while len(self._messages) > _KEPT:
+                self._messages.popitem(last=False)
+
+    def items(self) -> list[tuple[int, Message]]:
+        """Stamps and messages as they came."""
+        with self._lock:
+            return list(self._messages.items())
+
+    def best(self, stamp: int) -> Message | None:
+        """What has this stamp, else what came last."""
+        found = self.items()
+        return dict(found).get(stamp, found[-1][1] if found else None)
+
+    def clear(self) -> None:
+        """Forgets them."""
+        with self._lock:
+            self._messages.clear()
+
+
+class Pairs(Generic[Item, Message]):
+    """Items that wait for the message that was measured with them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[int, Item]] = deque(maxlen=_WAITING)
+        #: Seconds between the last item that found no message and the next one to it.
+        self.apart: float | None = None
+
+    def wait(self, stamp: int, item: Item) -> None:
+        """Lets an item wait; the oldest goes where too many do."""
+        with self._lock:
+            self._waiting.append((stamp, item))
+
+    def take(self, messages: Kept[Message], slop: float) -> tuple[Item, Message] | None:
+        """The newest item whose message is there, at most `slop` seconds off; older ones go.
+
+        An item waits until its message cannot come any more: until there is one of its stamp, or a
+        later one.
+        """
+        there = messages.items()
+        if not there:
+            return None
+        latest = max(stamp for stamp, _ in there)
+        with self._lock:
+            decided = [entry for entry in self._waiting if entry[0] <= latest]
+            for entry in decided:
+                self._waiting.remove(entry)
+        found = None
+        for stamp, item in decided:
+            at, message = min(there, key=lambda entry: abs(entry[0] - stamp))
+            apart = (at - stamp) * 1e-9
+            if abs(apart) <= slop:
+                found, self.apart = (item, message), None
+            elif found is None:
+                self.apart = apart
+        return found
+
+    def clear(self) -> None:
+        """Forgets what waits."""
+        with self._lock:
+            self._waiting.clear()
+        self.apart = None

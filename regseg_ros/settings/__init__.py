@@ -1,0 +1,30 @@
+"""The nodes' parameters. Knows nothing of ROS and PyTorch, so that launch files can read it."""
+
+from regseg_ros.settings.fields import AT_LOADING, LIVE, ONCE, Described, described
+from regseg_ros.settings.geometry import GeometrySettings, PlaceSettings
+from regseg_ros.settings.inputs import CameraSettings, InputSettings
+from regseg_ros.settings.segmenter import (
+    NetworkSettings,
+    OutputSettings,
+    SegmenterSettings,
+    Thresholds,
+)
+from regseg_ros.settings.tools import RecorderSettings, SourceSettings
+
+__all__ = [
+    "AT_LOADING",
+    "LIVE",
+    "ONCE",
+    "CameraSettings",
+    "Described",
+    "GeometrySettings",
+    "InputSettings",
+    "NetworkSettings",
+    "OutputSettings",
+    "PlaceSettings",
+    "RecorderSettings",
+    "SegmenterSettings",
+    "SourceSettings",
+    "Thresholds",
+    "described",
+]
