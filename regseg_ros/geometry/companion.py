@@ -14,7 +14,7 @@ from regseg_ros.geometry.pairs import Kept, nanoseconds
 #: Best effort hears every publisher; some messages wait while others are worked on.
 _QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 #: Seconds after which a sensor counts as silent.
-_SILENT = 1.0
+_SILENT = 2.0
 
 
 class Companion:

@@ -9,6 +9,7 @@ from places import ROOT
 from rig import Rig
 
 from regseg_core.outputs import OUTPUTS
+from regseg_ros.geometry.products import PRODUCTS
 
 NODE = "regseg"
 
@@ -25,7 +26,7 @@ def allowed(kind: str, right: str) -> set[str]:
 
 def test_the_policy_names_every_topic_and_has_no_wildcard() -> None:
     publish = allowed("topic", "publish")
-    assert {f"/{NODE}/{name}" for name in OUTPUTS} <= publish
+    assert {f"/{NODE}/{name}" for name in (*OUTPUTS, *PRODUCTS)} <= publish
     everything = publish | allowed("topic", "subscribe") | allowed("service", "reply")
     assert all(name.startswith("/") and not set("*?[") & set(name) for name in everything)
     assert allowed("service", "request") == set(), "the node asks nobody for anything"

@@ -10,6 +10,7 @@ import yaml
 from places import ROOT
 
 from regseg_core.outputs import OUTPUTS
+from regseg_ros.geometry.products import PRODUCTS
 from regseg_ros.settings import RecorderSettings, SegmenterSettings, SourceSettings, described
 
 
@@ -43,19 +44,25 @@ def test_the_readme_has_every_parameter_with_its_default(readme: str) -> None:
     table = {plain(name): plain(default) for name, default, _ in rows(readme, "Parameters")}
     read_only = {name for name, default in table.items() if default == "read-only"}
     assert read_only == {"class_names`, `class_ids`, `class_colors"}
-    shown = {
-        name: {"": "empty", ("",): "empty", True: "true", False: "false"}.get(default, str(default))
-        if isinstance(default, str | bool | tuple)
-        else str(default)
-        for name, (default, _) in described(SegmenterSettings).items()
-    }
+    shown = {name: in_words(default) for name, (default, _) in described(SegmenterSettings).items()}
     assert {name: table[name] for name in table if name not in read_only} == shown
+
+
+def in_words(default: object) -> str:
+    if default in ("", ("",)):
+        return "empty"
+    if isinstance(default, tuple):
+        return ", ".join(f"{number:g}" for number in default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def test_the_readme_and_rviz_name_the_outputs(readme: str) -> None:
     topics = {plain(name): kind for name, kind, _ in rows(readme, "Topics")}
     for name, output in OUTPUTS.items():
         assert topics[f"/regseg/{name}"] == f"sensor_msgs/Image, {output.encoding}"
+    for name, product in PRODUCTS.items():
+        package = product.kind.__module__.partition(".")[0]
+        assert topics[f"/regseg/{name}"] == f"{package}/{product.kind.__name__}"
     shown = set(re.findall(r"Value: /regseg/(\w+)", (ROOT / "config/regseg.rviz").read_text()))
     assert shown and shown <= set(OUTPUTS)
 

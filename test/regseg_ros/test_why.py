@@ -162,7 +162,7 @@ class Watched:
         """What is said meanwhile, and after how many seconds."""
         start, said = self.clock(), []
         for _ in range(seconds):
-            remark = self.watch.ask(TOPIC, self.wanted, self.masks, lambda _: self.reason or None)
+            remark = self.watch.ask("masks", self.wanted, self.masks, lambda _: self.reason or None)
             if remark is not None:
                 said.append((self.clock() - start, remark))
             self.clock.wait(1.0)
@@ -174,7 +174,7 @@ def test_one_warning_after_three_seconds_then_every_ten_and_a_line_when_it_is_ov
     warning = Remark("no film", warning=True)
     assert camera.pass_by(20) == [(3.0, warning), (13.0, warning)]
     camera.masks += 1
-    assert camera.pass_by(3) == [(0.0, Remark(f"masks of {TOPIC} again after 20 s", False))]
+    assert camera.pass_by(3) == [(0.0, Remark("masks again after 20 s", False))]
     camera.masks += 1
     assert camera.pass_by(3) == [], "there was no warning since"
 
