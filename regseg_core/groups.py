@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from regseg_core.arrays import Image
-from regseg_core.labels import LabelClass, LabelError, LabelSet
+from regseg_core.labels import LabelClass, LabelError, LabelSet, is_int
 
 #: Of pixels of which nothing is known, as an id and as a cost.
 UNKNOWN = 255
@@ -172,9 +172,9 @@ def _parse(index: int, entry: object) -> Group:
         entry["classes"],
     )
     for name, value in (("id", number), ("cost", cost)):
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not is_int(value):
             raise LabelError(f"groups[{index}]: {name} must be a whole number, not {value!r}")
-    if not isinstance(color, list) or not all(isinstance(c, int) for c in color):
+    if not isinstance(color, list) or not all(is_int(c) for c in color):
         raise LabelError(f"groups[{index}]: color must be three whole numbers, not {color!r}")
     if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
         raise LabelError(f"groups[{index}]: classes must be a list of names, not {classes!r}")

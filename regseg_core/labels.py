@@ -140,7 +140,7 @@ class LabelSet:
             raise LabelError(f"a label set has no entry {sorted(map(str, unknown))}")
         classes = tuple(_parse_class(index, entry) for index, entry in enumerate(data["classes"]))
         ignore_id = data.get("ignore_id", 255)
-        if not _is_int(ignore_id):
+        if not is_int(ignore_id):
             raise LabelError(f"ignore_id must be a whole number, not {ignore_id!r}")
         return cls(str(data.get("name", name)), classes, ignore_id)
 
@@ -172,7 +172,8 @@ def _refuse_duplicates(what: str, values: Iterable[object]) -> None:
         raise LabelError(f"{what} used by more than one class: {', '.join(twice)}")
 
 
-def _is_int(value: object) -> bool:
+def is_int(value: object) -> bool:
+    """Whether it is a whole number; YAML's true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -182,9 +183,9 @@ def _parse_class(index: int, entry: object) -> LabelClass:
     if unknown := set(entry) - {"id", "name", "color"}:
         raise LabelError(f"classes[{index}] has no entry {sorted(map(str, unknown))}")
     class_id, color = entry.get("id", index), entry["color"]
-    if not _is_int(class_id):
+    if not is_int(class_id):
         raise LabelError(f"classes[{index}]: id must be a whole number, not {class_id!r}")
-    if not isinstance(color, list | tuple) or not all(_is_int(c) for c in color):
+    if not isinstance(color, list | tuple) or not all(is_int(c) for c in color):
         raise LabelError(f"classes[{index}]: color must be three whole numbers, not {color!r}")
     return LabelClass(class_id, str(entry["name"]), tuple(color))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from regseg_core import Frame, LabelSet, Segmentation
+from regseg_core.arrays import sampled
 from regseg_core.errors import ArgumentError
 from regseg_core.groups import Groups
 from regseg_core.labels import LabelClass
@@ -69,3 +70,31 @@ def test_files_hold_what_the_output_shows(name: str, result: Segmentation) -> No
     lossless = output.codec.name == "png"
     assert np.abs(read.astype(int) - pixels).max() <= (0 if lossless else 40)
     assert lossless or name == "overlay"
+
+
+@pytest.mark.parametrize("size", [(12, 8), (6, 4), (4, 8), (3, 2), (5, 4), (7, 3), (1, 1), (24, 9)])
+def test_small_pixels_are_those_at_their_middle(size: tuple[int, int]) -> None:
+    pixels = np.arange(12 * 8, dtype=np.uint8).reshape(8, 12)
+    width, height = size
+    expected = [
+        [
+            pixels[int((row + 0.5) * 8 / height), int((column + 0.5) * 12 / width)]
+            for column in range(width)
+        ]
+        for row in range(height)
+    ]
+    found = Style(small_size=size).small(pixels)
+    assert found is not None and found.dtype == np.uint8
+    assert found.tolist() == np.array(expected).tolist()
+    colored = sampled(np.stack([pixels, 255 - pixels], axis=-1), size)
+    assert colored[..., 1].tolist() == (255 - np.array(expected)).tolist()
+
+
+def test_small_outputs_have_the_size_that_was_asked_for(result: Segmentation) -> None:
+    style = Style(small_size=(1, 2))
+    small = OUTPUTS["label_small"].pixels(result, style)
+    assert small is not None and small.tolist() == [[7], [7]]
+    sure = OUTPUTS["confidence_small"].pixels(result, style)
+    assert sure is not None and sure.tolist() == [[128], [254]]
+    assert style.small(None) is None
+    assert Style().small(result.labels) is result.labels
