@@ -101,18 +101,22 @@ class CameraModel:
         found = undistort(pixels, self.matrix, self._coefficients)
         rays = found.reshape(self.height, self.width, 2)
         # A pixel whose ray does not lead back to it lies beyond what the polynomial describes.
-        back = self._pixels(np.dstack([rays, np.ones(rays.shape[:2])]).reshape(-1, 3))
+        back = self.project(np.dstack([rays, np.ones(rays.shape[:2])]))
         off = np.abs(back - pixels.reshape(-1, 2)).max(axis=1).reshape(rays.shape[:2])
         rays[~(off < 1.0)] = np.nan
         return np.moveaxis(rays, -1, 0).astype(np.float32)
 
     def project(self, points: Sequence[Sequence[float]] | Doubles | Floats) -> Doubles:
-        """N x 3 metres in the optical frame -> N x 2 columns and rows; NaN behind the camera.
+        """N x 3 metres in the optical frame -> N x 2 columns and rows.
 
-        Beside the image numbers go on.
+        NaN behind the camera, and where the distortion is not defined. Beside the image numbers go
+        on.
         """
         given = np.asarray(points, np.float64).reshape(-1, 3)
-        seen = np.isfinite(given).all(axis=1) & (given[:, 2] > 1e-6)
+        x, y, z = given.T
+        seen = np.isfinite(given).all(axis=1) & (z > 1e-6)
+        if np.isfinite(self._reach):
+            seen &= np.hypot(x, y) < self._reach * z
         found = np.full((len(given), 2), np.nan)
         if seen.any():
             found[seen] = self._pixels(given[seen])
@@ -125,6 +129,20 @@ class CameraModel:
             nearest = np.round(found)
             inside = (nearest >= 0) & (nearest < (self.width, self.height))
         return np.where(inside.all(axis=1, keepdims=True), nearest, -1).astype(np.int32)
+
+    @cached_property
+    def _reach(self) -> float:
+        """The tangent of the angle at which the distortion's polynomial turns back.
+
+        What lies farther beside would be projected into the image.
+        """
+        tangents = np.tan(np.linspace(0, np.pi / 2, 2000)[:-1])
+        k = self.distortion
+        radial = k if self._is_fisheye else (*k[:2], *(0.0 for _ in k[2:4]), *k[4:])
+        lens = replace(self, fx=1.0, fy=1.0, cx=0.0, cy=0.0, distortion=radial)
+        radii = lens._pixels(np.column_stack([tangents, 0 * tangents, tangents**0]))[:, 0]
+        turns = np.flatnonzero(~(np.diff(radii) > 0))
+        return float(tangents[turns[0]]) if len(turns) else float("inf")
 
     @property
     def _is_fisheye(self) -> bool:

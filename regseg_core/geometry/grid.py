@@ -59,9 +59,13 @@ class GroundGrid:
         ends = free.distances[self._bearing]
         with np.errstate(invalid="ignore"):
             found[~(self._distance < ends - self.view.cell / 2)] = UNKNOWN
-            foot = np.abs(self._distance - ends) <= self.view.cell / 2 * np.sqrt(2)
-        found[foot & free.stopped[self._bearing]] = LETHAL
         found[self._hidden] = UNKNOWN
+        # By its foot, not by the cell's middle: a pole may be thinner than a cell.
+        far, bearing = free.distances[free.stopped], free.bearings[free.stopped]
+        x, y = far * np.cos(bearing) / self.view.cell, far * np.sin(bearing) / self.view.cell
+        last = len(self.ahead) - 1
+        ahead, left = np.minimum(x.astype(int), last), np.floor(y).astype(int) + last + 1
+        found[np.clip(left, 0, 2 * last + 1), ahead] = LETHAL
         self._frames.append(found)
         return self._most_frequent()
 

@@ -109,39 +109,39 @@ class GroundView:
         # d = height / tan(angle below the horizon): a pixel covers (d^2 + h^2) / (h f) there.
         sharp = cell * pose.height * focal - pose.height**2
         self.max_range = min(max_range, float(np.sqrt(max(sharp, 0.0))))
-        near = self._nearest()
-        if not near < self.max_range:
+        rays = camera.rays
+        x, y, z = np.tensordot(self._down, np.stack([*rays, np.ones_like(rays[0])]), axes=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            depths = np.where(z < 0, -pose.height / z, np.nan)
+            distances = np.hypot(x, y) * depths
+            far = ~(distances <= self.max_range)
+        depths[far] = np.nan
+        #: H x W float32: metres along the optical axis to the ground; NaN beyond `max_range`.
+        self.depths: Floats = depths.astype(np.float32)
+        ahead = ~far & (x > 0)
+        if not ahead.any():
             raise CalibrationError(
                 f"the camera, {pose.height:g} m high with pitch {pose.pitch:g}, sees no ground"
-                f" within {self.max_range:.1f} m: check camera_height and camera_pitch, or take"
-                " larger cells"
+                f" ahead within {self.max_range:.1f} m: check camera_height and camera_pitch, or"
+                " take larger cells"
             )
-        self.min_range = near
+        #: Metres to the nearest ground that is seen; less than a cell is of no use.
+        self.min_range = max(float(distances[ahead].min()), min(cell, self.max_range / 2))
+        bearings = np.arctan2(y[ahead], x[ahead])
+        self._bearings = float(bearings.min()), float(bearings.max())
 
     @cached_property
     def sweep(self) -> Sweep:
         """As fine as the image: a bearing a column, a distance a row."""
         camera, h = self.camera, self.pose.height
-        left, right = self._bearings()
-        bearings = np.linspace(right, left, camera.width).astype(np.float64)
-        # Even steps of what an image's rows are: the tangent below the horizon.
-        most, least = h / self.min_range, h / self.max_range
-        slopes = np.linspace(most, least, max(2, round(camera.fy * (most - least))))
-        distances = (h / slopes).astype(np.float64)
+        bearings = np.linspace(*self._bearings, camera.width).astype(np.float64)
+        # Even steps of what an image's rows are: the angle below the horizon.
+        most, least = np.arctan2(h, self.min_range), np.arctan2(h, self.max_range)
+        angles = np.linspace(most, least, max(2, round(camera.fy * (most - least))))
+        distances = (h / np.tan(angles)).astype(np.float64)
         x = distances[:, None] * np.cos(bearings)
         y = distances[:, None] * np.sin(bearings)
         return Sweep(bearings, distances, *self.pixels_of(x, y))
-
-    @cached_property
-    def depths(self) -> Floats:
-        """H x W float32: metres along the optical axis to the ground; NaN beyond `max_range`."""
-        rays = self.camera.rays
-        there = np.tensordot(self._down, np.stack([*rays, np.ones_like(rays[0])]), axes=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            depths = np.where(there[2] < 0, -self.pose.height / there[2], np.nan)
-            far = ~(np.hypot(there[0], there[1]) * depths <= self.max_range)
-        depths[far] = np.nan
-        return depths.astype(np.float32)
 
     def pixels_of(self, ahead: Doubles, left: Doubles) -> tuple[Indices, Indices]:
         """Places on the ground, two arrays of metres -> their rows and columns, -1 outside."""
@@ -149,28 +149,6 @@ class GroundView:
         found = self.camera.pixels(places.reshape(-1, 3) @ self._down)
         columns, rows = found.reshape(*ahead.shape, 2).transpose(2, 0, 1)
         return rows, columns
-
-    def _edges(self) -> Doubles:
-        """3 x N: directions of the image's border, level axes."""
-        rays = self.camera.rays
-        border = np.concatenate([rays[:, 0], rays[:, -1], rays[:, :, 0], rays[:, :, -1]], axis=1)
-        border = border[:, np.isfinite(border).all(axis=0)]
-        found: Doubles = self._down @ np.vstack([border, np.ones(border.shape[1])])
-        return found
-
-    def _nearest(self) -> float:
-        """Metres to the nearest ground that is seen."""
-        x, y, z = self._edges()
-        below = z < 0
-        if not below.any():
-            return float("inf")
-        return float(np.min(np.hypot(x[below], y[below]) * self.pose.height / -z[below]))
-
-    def _bearings(self) -> tuple[float, float]:
-        """The leftmost and the rightmost bearing at which ground is seen."""
-        x, y, z = self._edges()
-        bearings = np.arctan2(y, x)[(z < 0) & (x > 0)]
-        return float(bearings.max()), float(bearings.min())
 
 
 @dataclass(frozen=True)
@@ -200,10 +178,15 @@ class FreeSpace:
         x, y = pose.ahead + far * np.cos(angle), pose.left + far * np.sin(angle)
         ranges = np.where(np.isfinite(self.distances), np.hypot(x, y), self.distances)
         around = np.unwrap(np.arctan2(y, x))
-        angles = np.arange(around.min(), around.max(), step)
+        first = around.min()
+        direction = np.round((around - first) / step).astype(int)
+        angles = first + step * np.arange(direction.max() + 1)
         order = np.argsort(around)
-        nearest = np.clip(np.searchsorted(around[order], angles), 0, len(order) - 1)
-        return float(angles[0]), step, ranges[order][nearest].astype(np.float32)
+        between = (around[order][1:] + around[order][:-1]) / 2
+        seen = ranges[order][np.searchsorted(between, angles)]
+        # Of what lies in one direction from here, a laser meets the nearest.
+        np.fmin.at(seen, direction, ranges)
+        return float(first), step, seen.astype(np.float32)
 
 
 def free_space(

@@ -18,8 +18,8 @@ from regseg_core.geometry.camera_model import (
 )
 from regseg_core.labels import IGNORE_INDEX
 
-#: Pixels around a point that it hides, at the image's own size: lidars are sparser than images.
-_SPLAT = 5
+#: Pixels from a point that it hides, at the image's own size: lidars are sparser than images.
+_SPLAT = 2
 #: How much farther than the nearest point there, as a share, a point may lie and still be seen.
 _SLACK = 0.05
 
@@ -61,7 +61,8 @@ def label_points(
         )
     ids = np.full(len(points), IGNORE_INDEX, np.uint8)
     sure = np.zeros(len(points), np.uint8)
-    there = points @ to_camera[:3, :3].T + to_camera[:3, 3]
+    with np.errstate(invalid="ignore"):  # some drivers send infinity for no echo
+        there = points @ to_camera[:3, :3].T + to_camera[:3, 3]
     columns, rows = camera.pixels(there).T
     seen = np.flatnonzero(rows >= 0)
     at = rows[seen], columns[seen]
@@ -77,8 +78,14 @@ def _not_hidden(
     depth: Doubles,
     shape: tuple[int, ...],
 ) -> tuple[npt.NDArray[np.intp], tuple[Indices, Indices]]:
+    depth = depth.astype(np.float32)
+    order = np.argsort(-depth)  # of several points in a pixel the last one stays
     nearest = np.full(shape, np.inf, np.float32)
-    np.minimum.at(nearest, at, depth.astype(np.float32))
-    nearest = cv2.erode(nearest, np.ones((_SPLAT, _SPLAT), np.uint8)).astype(np.float32)
-    visible = depth <= nearest[at] * (1 + _SLACK)
+    nearest[at[0][order], at[1][order]] = depth[order]
+    # Ground is seen past the nearer ground below it, a ceiling past the one above: what hides is
+    # nearer on both sides.
+    kernel = np.ones((_SPLAT + 1, 2 * _SPLAT + 1), np.uint8)
+    above = cv2.erode(nearest, kernel, anchor=(_SPLAT, _SPLAT))
+    below = cv2.erode(nearest, kernel, anchor=(_SPLAT, 0))
+    visible = depth <= np.maximum(above, below)[at] * (1 + _SLACK)
     return seen[visible], (at[0][visible], at[1][visible])

@@ -56,7 +56,8 @@ def metres(depth: npt.NDArray[Any]) -> Floats:
         found[depth == 0] = np.nan
         return found
     if depth.dtype == np.float32:
-        return np.where(depth > 0, depth, np.float32(np.nan))  # also infinity stays, as too far
+        known = (depth > 0) & (depth < np.inf)  # infinity: too far to be measured (REP 118)
+        return np.where(known, depth, np.float32(np.nan))
     raise FrameError(f"depth of {depth.dtype}: give uint16 in mm or float32 in m")
 
 
@@ -75,7 +76,9 @@ def from_depth(
     colors: npt.NDArray[np.uint32],
     settings: PointSettings,
 ) -> Points:
-    """Organised points in the camera's optical frame; NaN where depth is unknown or out of range.
+    """Organised points in the camera's optical frame.
+
+    NaN where depth is unknown or out of range, or the pixel's ray is.
 
     `depth`: H x W, uint16 mm or float32 m, along the optical axis. `rays`: 2 x H x W, of the
     camera. `labels`, `confidence`: H x W uint8; without confidence it is 1. `colors`: 256, packed.
@@ -89,12 +92,13 @@ def from_depth(
     size = settings.size
     z = metres(sampled(depth, size))
     found = np.empty(z.shape, POINT)
-    outside = (z < settings.min_range) | (z > settings.max_range)
+    x, y = (sampled(ray, size) for ray in rays)
+    outside = (z < settings.min_range) | (z > settings.max_range) | np.isnan(x)
     if outside.any():
         z[outside] = np.nan
     found["z"] = z
-    np.multiply(sampled(rays[0], size), z, out=found["x"])
-    np.multiply(sampled(rays[1], size), z, out=found["y"])
+    np.multiply(x, z, out=found["x"])
+    np.multiply(y, z, out=found["y"])
     _describe(
         found,
         sampled(labels, size),
@@ -112,8 +116,10 @@ def from_cloud(
 ) -> Points:
     """Points of a lidar: N x 3 metres, N ids and confidences; NaN where one is out of range."""
     found = np.empty(len(cloud), POINT)
-    distance = np.linalg.norm(cloud, axis=1)
+    with np.errstate(over="ignore"):
+        distance = np.linalg.norm(cloud, axis=1)
     near = (distance >= settings.min_range) & (distance <= settings.max_range)
+    near &= np.isfinite(distance)
     for axis, name in enumerate("xyz"):
         found[name] = np.where(near, cloud[:, axis], np.float32(np.nan))
     _describe(found, *seen, colors)

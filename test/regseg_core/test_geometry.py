@@ -13,11 +13,15 @@ from regseg_core.geometry.points import (
     POINT,
     PointSettings,
     autoware,
+    from_cloud,
     from_depth,
     packed_colors,
+    places,
     without,
 )
 from regseg_core.labels import CAMVID
+
+pytestmark = pytest.mark.filterwarnings("error")
 
 CAMERA = CameraModel(64, 48, 50.0, 52.0, 31.5, 23.5)
 FISHEYE = CameraModel(64, 48, 30.0, 30.0, 31.5, 23.5, "equidistant", (0.02, -0.01, 0.003, 0.0))
@@ -40,6 +44,31 @@ def test_what_a_pixel_sees_is_seen_by_that_pixel(camera: CameraModel) -> None:
 def test_points_behind_the_camera_are_nowhere() -> None:
     found = CAMERA.project([[0, 0, -1], [0, 0, 0], [np.nan, 0, 1], [0, 0, 2]])
     assert np.isnan(found[:3]).all() and found[3] == pytest.approx([31.5, 23.5])
+
+
+@pytest.mark.parametrize(
+    ("model", "distortion"),
+    [
+        ("plumb_bob", (-0.2, 0.0, 0.001, -0.001, 0.0)),
+        ("plumb_bob", (-0.35, 0.12, 0.0, 0.0, -0.02)),
+        ("rational_polynomial", (-0.3, 0.05, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0)),
+        ("equidistant", (0.02, -0.3, 0.003, 0.0)),
+    ],
+)
+def test_what_lies_far_beside_is_not_bent_into_the_image(
+    model: str, distortion: tuple[float, ...]
+) -> None:
+    """Beyond some angle a distortion's polynomial turns back, and means nothing."""
+    camera = CameraModel(64, 48, 50.0, 52.0, 31.5, 23.5, model, distortion)
+    off, around = np.meshgrid(np.linspace(0, 1.57, 200), np.linspace(-3.14, 3.14, 90))
+    radius = np.tan(off).ravel()
+    points = np.stack([radius * np.cos(around.ravel()), radius * np.sin(around.ravel())], axis=1)
+    columns, rows = camera.pixels(np.column_stack([points, np.ones(len(points))])).T
+    seen = rows >= 0
+    assert seen.any()
+    away = camera.rays[:, rows[seen], columns[seen]].T - points[seen]
+    # Where it turns, a pixel sees much.
+    assert np.nanmax(abs(away)) < 0.5 and np.isfinite(away).mean() > 0.95
 
 
 def test_a_scaled_camera_sees_the_same_in_the_same_corner() -> None:
@@ -102,6 +131,30 @@ def test_what_is_not_measured_or_out_of_range_is_nan_and_every_nth_is_taken() ->
     assert np.isnan(from_depth(millimetres, CAMERA.rays, labels, None, COLORS, ALL)["z"]).all()
 
 
+def test_what_is_infinitely_far_or_seen_by_no_ray_is_nan() -> None:
+    camera = CameraModel(64, 48, 50.0, 52.0, 31.0, 23.0)
+    depth = np.full((48, 64), 5.0, np.float32)
+    depth[23, 31] = depth[3, 3] = np.inf
+    rays = camera.rays.copy()
+    rays[:, 40, 50] = np.nan
+    points = from_depth(depth, rays, np.zeros((48, 64), np.uint8), None, COLORS, ALL)
+    for axis in "xyz":
+        unknown = np.argwhere(~np.isfinite(points[axis])).tolist()
+        assert unknown == [[3, 3], [23, 31], [40, 50]] and not np.isinf(points[axis]).any()
+
+
+def test_places_are_those_of_the_chosen_classes_that_are_known() -> None:
+    depth = np.full((48, 64), 5.0, np.float32)
+    labels = np.full((48, 64), 255, np.uint8)
+    labels[10, :4], labels[20, 30] = (1, 2, 3, 3), 4
+    depth[10, 3] = np.nan
+    points = from_depth(depth, CAMERA.rays, labels, None, COLORS, ALL)
+    found = places(points, {1, 3, 4})
+    expected = [points[at].tolist()[:3] for at in ((10, 0), (10, 2), (20, 30))]
+    assert found.tolist() == expected and found.dtype.itemsize == 12
+    assert len(places(points, {9})) == len(places(points, set())) == 0
+
+
 def test_depth_of_another_size_or_kind_is_refused() -> None:
     labels = np.zeros((48, 64), np.uint8)
     with pytest.raises(FrameError, match="depth is 32 x 24, labels are 64 x 48, the calibration"):
@@ -146,6 +199,49 @@ def test_lidar_points_take_the_label_of_the_pixel_that_sees_them() -> None:
     ids, sure = label_points(points, TO_CAMERA, CAMERA, labels, np.full((48, 64), 51, np.uint8))
     assert list(ids) == [0, 5, 255, 255, 255]
     assert list(sure) == [51, 51, 0, 0, 0]
+
+
+def test_a_lidars_points_keep_their_order_and_those_out_of_range_are_nan() -> None:
+    cloud = np.array(
+        [[3, 0, 4], [0.1, 0, 0], [0, 30, 0], [np.nan, 1, 1], [np.inf, 0, 0], [3e38, 3e38, 0]],
+        np.float32,
+    )
+    ids = np.array([8, 8, 3, 3, 255, 255], np.uint8)
+    sure = np.array([255, 51, 0, 0, 0, 0], np.uint8)
+    settings = PointSettings(min_range=0.2, max_range=20)
+    points = from_cloud(cloud, (ids, sure), COLORS, settings)
+    assert points.dtype == POINT and points[0].tolist()[:3] == (3, 0, 4)
+    assert points["label"].tolist() == ids.tolist()
+    assert points["rgb"].tolist() == COLORS[ids].tolist()
+    assert points["confidence"].tolist() == pytest.approx([1, 0.2, 0, 0, 0, 0])
+    for axis in "xyz":
+        assert np.isnan(points[axis][1:]).all()
+    assert places(points, {8, 3}).tolist() == [(3, 0, 4)]
+    known = from_cloud(cloud, (ids, sure), COLORS, ALL)
+    assert np.isfinite(known["z"]).tolist() == [True, True, True, False, False, False]
+    assert len(from_cloud(cloud[:0], (ids[:0], sure[:0]), COLORS, ALL)) == 0
+
+
+def test_no_label_for_points_that_are_infinitely_far() -> None:
+    points = np.array([[np.inf, 0, 0], [3e38, 3e38, 3e38], [10, np.nan, 0]], np.float32)
+    labels = np.zeros((48, 64), np.uint8)
+    for camera in (CAMERA, BENT):
+        ids, _ = label_points(points, TO_CAMERA, camera, labels)
+        assert ids.tolist() == [255, 255, 255]
+        assert len(label_points(points[:0], TO_CAMERA, camera, labels)[0]) == 0
+
+
+def test_ground_far_ahead_is_not_hidden_by_the_ground_before_it() -> None:
+    """Rings of a dense lidar lie a pixel or two apart, and metres."""
+    camera = CameraModel(640, 480, 500.0, 500.0, 319.5, 239.5)
+    down, aside = np.meshgrid(
+        np.deg2rad(np.arange(1, 20, 0.2)), np.deg2rad(np.arange(-25, 25, 0.2))
+    )
+    away = 1.7 / np.tan(down.ravel())
+    sides = away * np.cos(aside.ravel()), away * np.sin(aside.ravel())
+    points = np.column_stack([*sides, np.full(away.size, -1.7)]).astype(np.float32)
+    ids, _ = label_points(points, TO_CAMERA, camera, np.full((480, 640), 3, np.uint8))
+    assert away.max() > 90 and (ids == 3).mean() > 0.99
 
 
 def test_a_point_behind_another_one_does_not_take_its_label() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,11 +16,16 @@ from regseg_core.data.synthetic.street import SyntheticStreet
 from regseg_core.errors import ArgumentError
 from regseg_core.geometry.camera_model import CalibrationError, CameraModel
 from regseg_core.geometry.grid import LETHAL, UNKNOWN, GroundGrid
-from regseg_core.geometry.ground import GroundView, Pose, free_space
+from regseg_core.geometry.ground import GroundView, Pose, free_space, ground_depth
 from regseg_core.labels import CAMVID
+
+pytestmark = pytest.mark.filterwarnings("error")
 
 ROAD, PAVEMENT, CAR = (CAMVID.names.index(name) for name in ("road", "pavement", "car"))
 LEVEL = CameraModel(480, 360, 384.0, 384.0, 239.5, 160.0)
+BENT = replace(LEVEL, distortion=(-0.15, 0.02, 0.0, 0.0, 0.0))
+#: Its image is a circle that its border does not touch: a field of view of 180 degrees and more.
+FISHEYE = CameraModel(960, 720, 220.0, 220.0, 479.5, 359.5, "equidistant")
 
 
 def street_camera(painter: Painter) -> CameraModel:
@@ -79,26 +85,29 @@ def plane(camera: CameraModel, pose: Pose, near: float, far: float) -> Image:
 
 
 @pytest.mark.parametrize(
-    ("pose", "distortion"),
+    ("pose", "camera"),
     [
-        (Pose(1.2), ()),
-        (Pose(1.2, pitch=0.3), ()),
-        (Pose(0.4, pitch=0.1), ()),
-        (Pose(1.2, pitch=0.2, roll=math.radians(20)), ()),
-        (Pose(1.2, pitch=0.2, roll=math.radians(-20)), (-0.15, 0.02, 0.0, 0.0, 0.0)),
-        (Pose(1.5, pitch=-0.1), ()),
+        (Pose(1.2), LEVEL),
+        (Pose(1.2, pitch=0.3), LEVEL),
+        (Pose(0.4, pitch=0.1), LEVEL),
+        (Pose(1.2, pitch=0.2, roll=math.radians(20)), LEVEL),
+        (Pose(1.2, pitch=0.2, roll=math.radians(-20)), BENT),
+        (Pose(1.5, pitch=-0.1), LEVEL),
+        (Pose(1.2), FISHEYE),
+        (Pose(1.2, pitch=0.3, roll=math.radians(20)), FISHEYE),
+        (Pose(1.2, pitch=0.8), FISHEYE),
     ],
     ids=str,
 )
-def test_an_obstacle_across_is_as_far_as_it_is(pose: Pose, distortion: tuple[float, ...]) -> None:
-    camera = CameraModel(480, 360, 384.0, 384.0, 239.5, 160.0, "plumb_bob", distortion)
-    view = GroundView(camera, pose, cell=0.2, max_range=12)
+def test_an_obstacle_across_is_as_far_as_it_is(pose: Pose, camera: CameraModel) -> None:
+    view = GroundView(camera, pose, cell=0.25, max_range=12)
     at = 4.0
     free = free_space(view, plane(camera, pose, at, 5.0), {ROAD}, unknown=255)
     ahead = free.distances * np.cos(free.bearings)
     # Where the image shows the place at all: it may begin behind it.
     row = abs(view.sweep.distances[:, None] * np.cos(free.bearings) - at).argmin(axis=0)
     met = view.sweep.rows[row, np.arange(len(row))] >= 0
+    met &= at / np.cos(free.bearings) < 0.9 * view.max_range
     assert met.mean() > 0.5 and free.stopped[met].mean() > 0.99
     met &= free.stopped
     assert ahead[met] == pytest.approx(at, rel=0.05)
@@ -135,6 +144,23 @@ def test_the_grid_knows_the_ground_and_the_foot_of_what_stands_on_it() -> None:
     assert (found[0] == UNKNOWN).all(), "beside the image"
 
 
+def test_the_foot_of_a_pole_that_is_thinner_than_a_cell_is_in_the_grid() -> None:
+    pose = Pose(1.0)
+    view = GroundView(LEVEL, pose, cell=0.2, max_range=8)
+    grid = GroundGrid(view, {ROAD: 0})
+    road = plane(LEVEL, pose, 90, 99)
+    for left in np.arange(-0.8, 0.8, 0.05):
+        labels = road.copy()
+        places = np.array([[3.0, left - 0.03, -1.0], [3.0, left + 0.03, -1.0]])
+        (end, foot), (start, _) = LEVEL.pixels(places @ pose.rotation)
+        labels[foot - 200 : foot + 1, start : end + 1] = CAR
+        found = grid.add(labels, free_space(view, labels, {ROAD}, unknown=255))
+        sides, ends = np.nonzero(found == LETHAL)
+        assert len(sides) and abs(grid.left[sides] - left).max() <= 0.2
+        assert abs(grid.ahead[ends] - 3.0).max() <= 0.2
+        grid.forget()
+
+
 def test_most_frames_decide_what_a_cell_is() -> None:
     pose = Pose(1.0)
     view = GroundView(LEVEL, pose, cell=0.1, max_range=6)
@@ -166,6 +192,7 @@ def test_where_a_pixel_covers_more_than_a_cell_nothing_is_known() -> None:
     ("pose", "reason"),
     [
         ((1.0, -1.0, 0.0), "sees no ground"),
+        ((1.0, 2.5, 0.0), "sees no ground ahead"),
         ((0.0, 0.0, 0.0), "camera is 0 m above the ground"),
         ((1.0, float("nan"), 0.0), "pitch nan"),
     ],
@@ -185,3 +212,27 @@ def test_a_street_with_traffic_stops_before_the_cars() -> None:
     labels = cv2.medianBlur(labels, 3).astype(np.uint8)
     free = free_space(view, labels, {ROAD}, unknown=255)
     assert free.stopped.any() and np.nanmin(free.distances) >= view.min_range
+
+
+def test_depth_is_of_the_ground_and_the_foot_of_what_stands_on_it() -> None:
+    pose = Pose(1.0, pitch=0.1)
+    view = GroundView(LEVEL, pose, cell=0.2, max_range=12)
+    labels = plane(LEVEL, pose, 90, 99)
+    # A box, 1 m wide and high, whose foot is 4 m ahead.
+    corners = np.array([[4.0, 0.5, 0.0], [4.0, -0.5, -1.0]]) @ pose.rotation
+    (left, top), (right, foot) = LEVEL.pixels(corners)
+    labels[top : foot + 1, left : right + 1] = CAR
+    free = free_space(view, labels, {ROAD}, unknown=255)
+    depth = ground_depth(view, labels, {ROAD}, free)
+    assert depth.dtype == np.float32 and depth.shape == labels.shape
+    box = depth[top : foot + 1, left + 1 : right]
+    known = np.isfinite(box)
+    assert not known[:-3].any() and known.any(axis=0).mean() > 0.9
+    assert box[known] == pytest.approx(4.0 * math.cos(0.1) + math.sin(0.1), rel=0.03)
+    ground = (labels == ROAD) & np.isfinite(view.depths)
+    assert np.array_equal(depth[ground], view.depths[ground])
+    # As points they lie on the ground.
+    rays = np.stack([*LEVEL.rays, np.ones_like(depth)])
+    points = np.tensordot(pose.rotation, rays * depth, axes=1)
+    assert points[2][np.isfinite(depth)] == pytest.approx(-1.0, abs=1e-3)
+    assert np.isnan(depth[labels == 0]).all(), "the sky"
