@@ -114,7 +114,7 @@ class CameraModel:
         """
         given = np.asarray(points, np.float64).reshape(-1, 3)
         x, y, z = given.T
-        seen = np.isfinite(given).all(axis=1) & (z > 1e-6)
+        seen = (z > 1e-6) & np.isfinite(x) & np.isfinite(y) & (z < np.inf)
         if np.isfinite(self._reach):
             seen &= np.hypot(x, y) < self._reach * z
         found = np.full((len(given), 2), np.nan)
@@ -124,11 +124,31 @@ class CameraModel:
 
     def pixels(self, points: Sequence[Sequence[float]] | Doubles | Floats) -> Indices:
         """N x 3 metres in the optical frame -> N x 2, the nearest column and row; -1 outside."""
-        found = self.project(points)
+        given = np.asarray(points, np.float64).reshape(-1, 3)
+        x, y, z = given.T
+        # Most of what a lidar sees is seen by no pixel, and projecting costs most.
+        (left, top), (right, low) = self._extent
         with np.errstate(invalid="ignore"):
-            nearest = np.round(found)
-            inside = (nearest >= 0) & (nearest < (self.width, self.height))
-        return np.where(inside.all(axis=1, keepdims=True), nearest, -1).astype(np.int32)
+            before = (z > 0) & (x > left * z) & (x < right * z) & (y > top * z) & (y < low * z)
+        candidates = np.flatnonzero(before)
+        nearest = np.rint(self.project(given[candidates]))
+        column, row = nearest.T
+        inside = (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        found = np.full((len(given), 2), -1, np.int32)
+        found[candidates[inside]] = nearest[inside]
+        return found
+
+    @cached_property
+    def _extent(self) -> tuple[Doubles, Doubles]:
+        """The least and the greatest x / z and y / z that are seen, and a pixel beside them."""
+        rays = self.rays.astype(np.float64)
+        steps = np.diff(rays[0], axis=1), np.diff(rays[1], axis=0)
+        beside = [
+            np.fmax.reduce(np.abs(step), axis=None, initial=1 / focal)
+            for step, focal in zip(steps, (self.fx, self.fy), strict=True)
+        ]
+        least, most = (end.reduce(rays, axis=(1, 2)) for end in (np.fmin, np.fmax))
+        return least - beside, most + beside
 
     @cached_property
     def _reach(self) -> float:

@@ -78,10 +78,8 @@ def _not_hidden(
     depth: Doubles,
     shape: tuple[int, ...],
 ) -> tuple[npt.NDArray[np.intp], tuple[Indices, Indices]]:
-    depth = depth.astype(np.float32)
-    order = np.argsort(-depth)  # of several points in a pixel the last one stays
     nearest = np.full(shape, np.inf, np.float32)
-    nearest[at[0][order], at[1][order]] = depth[order]
+    np.minimum.at(nearest, at, depth.astype(np.float32))
     # Ground is seen past the nearer ground below it, a ceiling past the one above: what hides is
     # nearer on both sides.
     kernel = np.ones((_SPLAT + 1, 2 * _SPLAT + 1), np.uint8)

@@ -93,9 +93,8 @@ def from_depth(
     z = metres(sampled(depth, size))
     found = np.empty(z.shape, POINT)
     x, y = (sampled(ray, size) for ray in rays)
-    outside = (z < settings.min_range) | (z > settings.max_range) | np.isnan(x)
-    if outside.any():
-        z[outside] = np.nan
+    near = (z >= settings.min_range) & (z <= settings.max_range) & np.isfinite(x)
+    z = np.where(near, z, np.float32(np.nan))
     found["z"] = z
     np.multiply(x, z, out=found["x"])
     np.multiply(y, z, out=found["y"])
@@ -114,12 +113,16 @@ def from_cloud(
     colors: npt.NDArray[np.uint32],
     settings: PointSettings,
 ) -> Points:
-    """Points of a lidar: N x 3 metres, N ids and confidences; NaN where one is out of range."""
+    """Points of a lidar: N x 3 metres, N ids and confidences.
+
+    NaN where one is out of range, at the lidar itself, or not finite.
+    """
     found = np.empty(len(cloud), POINT)
     with np.errstate(over="ignore"):
         distance = np.linalg.norm(cloud, axis=1)
     near = (distance >= settings.min_range) & (distance <= settings.max_range)
-    near &= np.isfinite(distance)
+    # Without an echo some drivers send 0, others infinity.
+    near &= (distance > 0) & np.isfinite(distance)
     for axis, name in enumerate("xyz"):
         found[name] = np.where(near, cloud[:, axis], np.float32(np.nan))
     _describe(found, *seen, colors)
@@ -130,8 +133,9 @@ def places(points: Points, ids: Collection[int]) -> Points:
     """Where the points are that have one of these ids, those of which it is known; N of them."""
     table = np.zeros(256, np.bool_)
     table[list(ids)] = True
-    chosen = table[points["label"]] & np.isfinite(points["z"])
-    found = np.empty(np.count_nonzero(chosen), PLACE)
+    points = points.ravel()
+    chosen = np.flatnonzero(table[points["label"]] & np.isfinite(points["z"]))
+    found = np.empty(len(chosen), PLACE)
     for name in "xyz":
         found[name] = points[name][chosen]
     return found

@@ -41,6 +41,16 @@ def test_what_a_pixel_sees_is_seen_by_that_pixel(camera: CameraModel) -> None:
     assert np.abs(camera.project(points) - expected)[known].max() < 0.05
 
 
+@pytest.mark.parametrize("camera", [CAMERA, BENT, FISHEYE], ids=lambda c: c.model)
+def test_a_point_is_seen_by_the_nearest_pixel_if_that_is_in_the_image(camera: CameraModel) -> None:
+    points = np.random.default_rng(2).uniform((-9, -9, -3), (9, 9, 9), (20000, 3))
+    nearest = np.round(camera.project(points))
+    inside = np.all((nearest >= 0) & (nearest < (64, 48)), axis=1)
+    assert 0.01 < inside.mean() < 0.5
+    expected = np.where(inside[:, None], nearest, -1)
+    assert np.array_equal(camera.pixels(points), expected)
+
+
 def test_points_behind_the_camera_are_nowhere() -> None:
     found = CAMERA.project([[0, 0, -1], [0, 0, 0], [np.nan, 0, 1], [0, 0, 2]])
     assert np.isnan(found[:3]).all() and found[3] == pytest.approx([31.5, 23.5])
@@ -217,6 +227,8 @@ def test_a_lidars_points_keep_their_order_and_those_out_of_range_are_nan() -> No
     for axis in "xyz":
         assert np.isnan(points[axis][1:]).all()
     assert places(points, {8, 3}).tolist() == [(3, 0, 4)]
+    nothing = from_cloud(0 * cloud[:3], (ids[:3], sure[:3]), COLORS, ALL)
+    assert np.isnan(nothing["x"]).all(), "what some drivers send for no echo"
     known = from_cloud(cloud, (ids, sure), COLORS, ALL)
     assert np.isfinite(known["z"]).tolist() == [True, True, True, False, False, False]
     assert len(from_cloud(cloud[:0], (ids[:0], sure[:0]), COLORS, ALL)) == 0

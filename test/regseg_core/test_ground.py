@@ -144,6 +144,20 @@ def test_the_grid_knows_the_ground_and_the_foot_of_what_stands_on_it() -> None:
     assert (found[0] == UNKNOWN).all(), "beside the image"
 
 
+def test_left_is_left() -> None:
+    pose = Pose(1.0, pitch=0.1)
+    view = GroundView(LEVEL, pose, cell=0.1, max_range=8)
+    labels = plane(LEVEL, pose, 90, 99)
+    labels[:, :240][labels[:, :240] == ROAD] = PAVEMENT
+    grid = GroundGrid(view, {ROAD: 0, PAVEMENT: 30})
+    found = grid.add(labels, free_space(view, labels, {ROAD, PAVEMENT}, unknown=255))
+    assert set(np.unique(found[grid.left > 0.1])) == {UNKNOWN, 30}
+    assert set(np.unique(found[grid.left < -0.1])) == {UNKNOWN, 0}
+    kerb = free_space(view, labels, {ROAD}, unknown=255)
+    assert kerb.stopped[kerb.bearings > 0.01].all()
+    assert not kerb.stopped[kerb.bearings < -0.01].any()
+
+
 def test_the_foot_of_a_pole_that_is_thinner_than_a_cell_is_in_the_grid() -> None:
     pose = Pose(1.0)
     view = GroundView(LEVEL, pose, cell=0.2, max_range=8)
@@ -202,6 +216,15 @@ def test_a_camera_that_sees_no_ground_says_so(
 ) -> None:
     with pytest.raises(CalibrationError, match=reason):
         GroundView(LEVEL, Pose(*pose))
+
+
+def test_a_camera_that_looks_straight_down_sees_what_is_before_it() -> None:
+    pose = Pose(1.0, pitch=math.pi / 2)
+    view = GroundView(LEVEL, pose, cell=0.05)
+    assert view.min_range == 0.05 and view.sweep.rows.size < 2 * 360 * 480
+    free = free_space(view, plane(LEVEL, pose, 0.2, 0.5), {ROAD}, unknown=255)
+    middle = abs(free.bearings) < 0.5
+    assert (free.distances * np.cos(free.bearings))[middle] == pytest.approx(0.2, rel=0.05)
 
 
 def test_a_street_with_traffic_stops_before_the_cars() -> None:
