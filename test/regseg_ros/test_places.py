@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from nav_msgs.msg import OccupancyGrid
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rig import Rig, image, pixels, rig, status
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from rig import Rig, pixels, rig
+from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
+from sensors import (
+    FOCAL,
+    FRAME,
+    HEIGHT,
+    SLANTED,
+    WIDTH,
+    cloud,
+    depth,
+    info,
+    read,
+    send_until,
+    start,
+)
 
 from regseg_core import Segmenter
-from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.geometry.camera_model import CameraModel
 from regseg_core.geometry.grid import GroundGrid
 from regseg_core.geometry.ground import GroundView, Pose, free_space
@@ -25,93 +35,13 @@ from regseg_core.groups import BUILT_IN
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("places")]
 
-HEIGHT, WIDTH, FOCAL = 64, 96, 80.0
-FRAME = SyntheticStreets(1, WIDTH, HEIGHT)[0][0]
 CAMERA = CameraModel(WIDTH, HEIGHT, FOCAL, FOCAL, 47.5, 31.5)
-TOPICS = {"front": "/front/image_raw", "rear": "/rear/image_raw"}
-#: From ROS' axes to the optical frame.
-OPTICAL = "[0.0, 0.0, 0.0, 0.5, -0.5, 0.5, 0.5]"
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with rig(tmp_path_factory.mktemp("places")) as made:
-        given = {
-            "cameras": "[front, rear]",
-            "no_mask_after": "1.0",
-            "front.depth_topic": "/front/depth",
-            "rear.cloud_topic": "/lidar",
-            "rear.cloud_to_camera": OPTICAL,
-            "rear.camera_height": "1.2",
-            "rear.camera_pitch": "0.1",
-            "grid_cell": "0.5",
-        }
-        made.start(*(f for n, v in given.items() for f in ("-p", f"{n}:={v}")))
-        made.until_said("active:")
-        yield made
-
-
-def info(**changes: Any) -> CameraInfo:
-    k = [FOCAL, 0.0, 47.5, 0.0, FOCAL, 31.5, 0.0, 0.0, 1.0]
-    made = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", k=k)
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
-
-
-def depth(metres: npt.NDArray[np.float64]) -> Image:
-    data = np.round(metres * 1000).astype("<u2")
-    return Image(
-        height=HEIGHT,
-        width=WIDTH,
-        encoding="16UC1",
-        step=2 * WIDTH,
-        data=array.array("B", data.tobytes()),
-    )
-
-
-def cloud(points: npt.NDArray[np.float32]) -> PointCloud2:
-    fields = [PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")]
-    return PointCloud2(
-        height=1,
-        width=len(points),
-        fields=fields,
-        point_step=12,
-        row_step=12 * len(points),
-        data=array.array("B", points.tobytes()),
-    )
-
-
-def read(message: PointCloud2, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    assert [(f.name, f.offset) for f in message.fields] == [
-        (name, dtype.fields[name][1])  # type: ignore[index]
-        for name in dtype.names or ()
-    ]
-    assert message.point_step == dtype.itemsize
-    found = np.frombuffer(message.data, dtype)
-    return found.reshape(message.height, message.width) if message.height > 1 else found
-
-
-def send_until(
-    running: Rig, camera: str, others: dict[str, Any], ready: Callable[[], Any]
-) -> Image:
-    """A frame with what was measured with it, again and again under one header until `ready`."""
-    topic = TOPICS[camera]
-    for other, message in others.items():
-        running.publisher(other, type(message))
-    running.until_connected(topic)
-    sent = running.send(image(FRAME, "rgb8"), topic)
-    for attempt in range(60):
-        for other, message in others.items():
-            message.header.stamp = sent.header.stamp
-            message.header.frame_id = message.header.frame_id or sent.header.frame_id
-            running.publisher(other, type(message)).publish(message)
-        if attempt:
-            running.publisher(topic).publish(sent)
-        running.until(ready, seconds=1.0, strict=False)
-        if ready():
-            return sent
-    raise AssertionError(running.stuck())
+        yield start(made)
 
 
 def put(running: Rig, name: str, **value: Any) -> str:
@@ -120,9 +50,6 @@ def put(running: Rig, name: str, **value: Any) -> str:
     )
     (result,) = running.call(SetParameters, "/regseg/set_parameters", request).results
     return "" if result.successful else str(result.reason)
-
-
-SLANTED = 3.0 + 0.02 * np.arange(WIDTH) + 0.01 * np.arange(HEIGHT)[:, None]
 
 
 def test_points_of_depth_are_where_they_are_and_what_they_are(
@@ -271,75 +198,3 @@ def test_groups_take_the_place_of_classes_while_the_node_runs(
     assert "no groups 'nowhere': give a YAML file or one of" in show("nowhere")
     assert not show("")
     running.until(lambda: names() == list(classes.label_set.names))
-
-
-def trouble(running: Rig, camera: str) -> str:
-    return str(status(running, camera)["points and ground"])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"k": [0.0] * 9}, "focal lengths are 0 and 0: the camera is not calibrated"),
-        ({"k": [float("nan")] * 9}, "the calibration holds NaN or infinity"),
-        ({"width": 640}, "is for 640 x 64 pixels, the images have 96 x 64: calibrate the camera"),
-        ({"distortion_model": "bent"}, "distortion model 'bent': known are plumb_bob"),
-    ],
-)
-def test_a_calibration_that_cannot_be_meant_is_said_and_masks_go_on(
-    wrong: dict[str, Any], said: str, running: Rig
-) -> None:
-    masks = running.listen("/regseg/rear/mask")
-    running.listen("/regseg/rear/grid", OccupancyGrid)
-    others = {"/rear/camera_info": info(**wrong)}
-    send_until(running, "rear", others, lambda: said in trouble(running, "rear"))
-    assert masks
-
-
-def test_what_is_not_there_is_one_warning_that_says_what(running: Rig) -> None:
-    masks = running.listen("/regseg/front/mask")
-    running.listen("/regseg/front/points", PointCloud2)
-    running.listen("/regseg/front/free_space", LaserScan)
-    for topic in ("/front/depth", "/front/camera_info"):
-        running.forget_publisher(topic)
-
-    def now() -> str:
-        return trouble(running, "front")
-
-    send_until(running, "front", {}, lambda: "no /regseg/front/points: nobody publishes" in now())
-    assert "free_space: no calibration: nobody publishes /front/camera_info" in now()
-    running.until_said("no /regseg/front/points: nobody publishes /front/depth")
-
-    others: dict[str, Any] = {"/front/camera_info": info()}
-    text = "tf2_ros is not installed: install it, or set camera_height"
-    send_until(running, "front", others, lambda: text in now())
-    late = depth(SLANTED)
-    camera = running.publisher("/front/depth")
-    running.until(lambda: camera.get_subscription_count())
-
-    def send_late() -> bool:
-        late.header.stamp.sec = running.stamp
-        late.header.stamp.nanosec = 400_000_000
-        camera.publish(late)
-        return "stamps on /front/depth are 0.400 s after those of the images" in now()
-
-    send_until(running, "front", others, send_late)
-    late.encoding = "8UC1"
-    send_until(
-        running, "front", {**others, "/front/depth": late}, lambda: "comes as '8UC1'" in now()
-    )
-    assert masks
-
-
-def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
-    got = running.listen("/regseg/rear/points", PointCloud2)
-    masks = running.listen("/regseg/rear/mask")
-    scanned = cloud(np.array([[5, 0, 0]], np.float32))
-    others = {"/lidar": scanned, "/rear/camera_info": info()}
-    send_until(running, "rear", others, lambda: got)
-    silent = {"/rear/camera_info": info()}
-    text = "nothing comes on /lidar for"
-    send_until(running, "rear", silent, lambda: text in trouble(running, "rear"))
-    assert masks
-    got.clear()
-    send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")

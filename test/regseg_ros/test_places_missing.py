@@ -1,0 +1,126 @@
+"""What may be missing or wrong where points and ground are made: one warning, and masks go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nav_msgs.msg import OccupancyGrid
+from places import ROOT
+from rig import Rig, rig, status
+from sensor_msgs.msg import LaserScan, PointCloud2
+from sensors import SLANTED, cloud, depth, info, send_until, start
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("missing")]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("missing")) as made:
+        yield start(made)
+
+
+def trouble(running: Rig, camera: str) -> str:
+    return str(status(running, camera)["points and ground"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"k": [0.0] * 9}, "focal lengths are 0 and 0: the camera is not calibrated"),
+        ({"k": [float("nan")] * 9}, "the calibration holds NaN or infinity"),
+        ({"width": 640}, "is for 640 x 64 pixels, the images have 96 x 64: calibrate the camera"),
+        ({"distortion_model": "bent"}, "distortion model 'bent': known are plumb_bob"),
+    ],
+)
+def test_a_calibration_that_cannot_be_meant_is_said_and_masks_go_on(
+    wrong: dict[str, Any], said: str, running: Rig
+) -> None:
+    masks = running.listen("/regseg/rear/mask")
+    running.listen("/regseg/rear/grid", OccupancyGrid)
+    others = {"/rear/camera_info": info(**wrong)}
+    send_until(running, "rear", others, lambda: said in trouble(running, "rear"))
+    assert masks
+
+
+def test_what_is_not_there_is_one_warning_that_says_what(running: Rig) -> None:
+    masks = running.listen("/regseg/front/mask")
+    running.listen("/regseg/front/points", PointCloud2)
+    running.listen("/regseg/front/free_space", LaserScan)
+
+    def now() -> str:
+        return trouble(running, "front")
+
+    send_until(running, "front", {}, lambda: "no /regseg/front/points: nobody publishes" in now())
+    assert "free_space: no calibration: nobody publishes /front/camera_info" in now()
+    running.until_said("no /regseg/front/points: nobody publishes /front/depth")
+
+    others: dict[str, Any] = {"/front/camera_info": info()}
+    text = "tf2_ros is not installed: install it, or set camera_height"
+    send_until(running, "front", others, lambda: text in now())
+    late = depth(SLANTED)
+    camera = running.publisher("/front/depth")
+    running.until(lambda: camera.get_subscription_count())
+
+    def send_late() -> bool:
+        late.header.stamp.sec = running.stamp
+        late.header.stamp.nanosec = 400_000_000
+        camera.publish(late)
+        return "stamps on /front/depth are 0.400 s after those of the images" in now()
+
+    send_until(running, "front", others, send_late)
+    late.encoding = "8UC1"
+    send_until(
+        running, "front", {**others, "/front/depth": late}, lambda: "comes as '8UC1'" in now()
+    )
+    assert masks
+
+
+def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
+    got = running.listen("/regseg/rear/points", PointCloud2)
+    masks = running.listen("/regseg/rear/mask")
+    scanned = cloud(np.array([[5, 0, 0]], np.float32))
+    others = {"/lidar": scanned, "/rear/camera_info": info()}
+    send_until(running, "rear", others, lambda: got)
+    silent = {"/rear/camera_info": info()}
+    text = "nothing comes on /lidar for"
+    send_until(running, "rear", silent, lambda: text in trouble(running, "rear"))
+    assert masks
+    got.clear()
+    send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")
+
+
+def test_a_camera_whose_place_is_in_tf(fresh: Rig, tmp_path: Path) -> None:
+    known = tmp_path / "tf.json"
+    stand_in = str(ROOT / "test" / "support" / "tf2")
+    fresh.environment["PYTHONPATH"] = os.pathsep.join([fresh.environment["PYTHONPATH"], stand_in])
+    fresh.environment["TF2_STAND_IN"] = str(known)
+    known.write_text("{}")
+    start(fresh, **{"rear.camera_height": "0.0"})
+    masks = fresh.listen("/regseg/rear/mask")
+    grids = fresh.listen("/regseg/rear/grid", OccupancyGrid)
+    others = {"/rear/camera_info": info()}
+
+    def says(text: str) -> None:
+        send_until(fresh, "rear", others, lambda: text in trouble(fresh, "rear"))
+
+    says("no way from 'lens1' to 'base_link'")
+    # It looks back, 0.4 m behind the robot's middle and 0.8 m high.
+    place = [-0.4, 0.0, 0.8, 0.5, 0.5, -0.5, -0.5]
+    lenses = {f"base_link lens{number}": place for number in range(1, 9)}
+    known.write_text(json.dumps(lenses))
+    send_until(fresh, "rear", others, lambda: grids)
+    origin = grids[0].info.origin
+    assert grids[0].header.frame_id == "base_link"
+    half = grids[0].info.height / 2 * grids[0].info.resolution
+    assert (origin.position.x, origin.position.y) == pytest.approx((-0.4, half))
+    assert abs(origin.orientation.z) == pytest.approx(1)
+    nowhere = {name: [float("nan"), *place[1:]] for name in lenses}
+    known.write_text(json.dumps(nowhere))
+    says("the transform to the camera holds NaN")
+    assert masks
