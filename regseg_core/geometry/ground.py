@@ -218,14 +218,18 @@ def free_space(
 
 
 def ground_depth(
-    view: GroundView, labels: Image, ground: Collection[int], free: FreeSpace
+    view: GroundView, labels: Image, ground: Collection[int], free: FreeSpace, thick: int = 1
 ) -> Floats:
     """H x W float32, metres as from a depth camera: of the ground, and the foot of what stops it.
 
-    NaN elsewhere. `labels`: H x W uint8. `ground`: ids one can drive on.
+    NaN elsewhere. `labels`: H x W uint8. `ground`: ids one can drive on. `thick`: rows of a foot,
+    which stand above it: where every n-th pixel is taken, n rows are sure to be among them.
     """
     table = np.zeros(256, np.bool_)
     table[list(ground)] = True
-    known = table[labels]
-    known[free.rows[free.stopped], free.columns[free.stopped]] = True
-    return np.where(known, view.depths, np.float32(np.nan))
+    found = np.where(table[labels], view.depths, np.float32(np.nan))
+    rows, columns = free.rows[free.stopped], free.columns[free.stopped]
+    depths = view.depths[rows, columns]
+    for above in range(thick):
+        found[np.maximum(rows - above, 0), columns] = depths
+    return found

@@ -96,8 +96,8 @@ def _grid(scene: Scene) -> OccupancyGrid:
 
 def _ground_points(scene: Scene) -> PointCloud2:
     assert scene.view is not None
-    ground = scene.result.ids(Role.GROUND)
-    depth = ground_depth(scene.view, scene.result.labels, ground, scene.free)
+    ground, stride = scene.result.ids(Role.GROUND), scene.settings.points_stride
+    depth = ground_depth(scene.view, scene.result.labels, ground, scene.free, stride)
     return cloud_message(scene.organised(depth), scene.header)
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Image, sampled
 from regseg_core.data.synthetic.painter import CAMERA_HEIGHT, Painter
 from regseg_core.data.synthetic.plan import ROAD_EDGE, StreetPlan
 from regseg_core.data.synthetic.street import SyntheticStreet
@@ -259,3 +259,8 @@ def test_depth_is_of_the_ground_and_the_foot_of_what_stands_on_it() -> None:
     points = np.tensordot(pose.rotation, rays * depth, axes=1)
     assert points[2][np.isfinite(depth)] == pytest.approx(-1.0, abs=1e-3)
     assert np.isnan(depth[labels == 0]).all(), "the sky"
+    # Of every fourth row and column the foot is not lost, nor farther away.
+    few = sampled(ground_depth(view, labels, {ROAD}, free, thick=4), (120, 90))
+    feet = few[top // 4 : foot // 4 + 1, left // 4 + 1 : right // 4]
+    assert np.isfinite(feet).any(axis=0).all()
+    assert np.nanmax(feet) == pytest.approx(np.nanmax(box), rel=0.01)
