@@ -56,6 +56,8 @@ class Output:
     codec: Codec = PNG
     #: Whether a segmentation without confidence cannot give it.
     needs_confidence: bool = False
+    #: Whether one that does not know what its classes mean cannot.
+    needs_groups: bool = False
 
 
 OUTPUTS = {
@@ -63,7 +65,7 @@ OUTPUTS = {
     "label": Output("mono8", lambda result, _: result.labels),
     "confidence": Output("mono8", lambda result, _: result.confidence, needs_confidence=True),
     "overlay": Output("rgb8", lambda result, style: result.overlay(style.overlay_alpha), JPEG),
-    "cost": Output("mono8", lambda result, _: result.cost()),
+    "cost": Output("mono8", lambda result, _: result.cost(), needs_groups=True),
     "label_small": Output("mono8", lambda result, style: style.small(result.labels)),
     "confidence_small": Output(
         "mono8", lambda result, style: style.small(result.confidence), needs_confidence=True

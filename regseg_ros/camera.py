@@ -21,6 +21,7 @@ from regseg_ros.geometry.pairs import nanoseconds
 from regseg_ros.geometry.places import Places, Segmented
 from regseg_ros.geometry.transforms import Transforms
 from regseg_ros.input import Input
+from regseg_ros.logs import Warnings
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.monitor import Monitor
 from regseg_ros.publishing import ToCompress, Topics, publisher
@@ -53,7 +54,7 @@ class Camera:
         self.statistics = FrameStatistics()
         self.input = Input(node, self._settings, self._receive, self._lose)
         create = functools.partial(publisher, node, f"{name}/" if name else "", undo)
-        self.topics = Topics(outputs, create)
+        self.topics = Topics(outputs, create, Warnings(node.get_logger()))
         info = f"{self._settings.image_topic.rpartition('/')[0]}/camera_info"
         self._infos = Companion(node, CameraInfo, self._settings.camera_info_topic or info)
         self.places = Places(node, name, self._infos, transforms, create)

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from regseg_core import Segmentation
+from regseg_core.geometry.camera_model import CalibrationError
 from regseg_core.outputs import Output, Style
 from regseg_ros.geometry.calibration import scaled_info
 from regseg_ros.logs import THROTTLE
@@ -48,12 +49,18 @@ def publisher(node: LifecycleNode, prefix: str, undo: ExitStack, kind: Any, name
 
 
 class Topics:
-    """The images of one camera and their calibrations; `create` makes a publisher."""
+    """The images of one camera and their calibrations.
+
+    `create` makes a publisher, `warn` says why an image cannot be made.
+    """
 
     def __init__(
-        self, outputs: Mapping[str, Output], create: Callable[[Any, str], Publisher]
+        self,
+        outputs: Mapping[str, Output],
+        create: Callable[[Any, str], Publisher],
+        warn: Callable[[str], None],
     ) -> None:
-        self._outputs = outputs
+        self._outputs, self._warn = outputs, warn
         self._images = {name: create(Image, name) for name in outputs}
         self._compressed = {name: create(CompressedImage, f"{name}/compressed") for name in outputs}
         self._info = create(CameraInfo, "camera_info")
@@ -87,8 +94,14 @@ class Topics:
         to_compress: Mailbox[ToCompress],
     ) -> None:
         """Sends images, and leaves what is to be compressed to another thread."""
-        for name in self._outputs.keys() & wanted:
-            output = self._outputs[name]
+        for name, output in self._outputs.items():
+            if name not in wanted:
+                continue
+            if output.needs_groups and result.groups is None:
+                known = ", ".join(result.label_set.names)
+                topic = self._images[name].topic_name
+                self._warn(f"no {topic}: no built-in groups fit the classes {known}: set groups")
+                continue
             if self._images[name].get_subscription_count():
                 pixels = output.pixels(result, style)
                 assert pixels is not None
@@ -101,13 +114,16 @@ class Topics:
     def publish_info(self, info: CameraInfo, header: Header, small: tuple[int, int]) -> None:
         """Sends the camera's own calibration, and that of the small outputs, under their header.
 
-        `small`: their width and height. Raises CalibrationError.
+        `small`: their width and height.
         """
         info.header = header
         if self._info.get_subscription_count():
             self._info.publish(info)
         if self._small_info.get_subscription_count():
-            self._small_info.publish(scaled_info(info, *small))
+            try:
+                self._small_info.publish(scaled_info(info, *small))
+            except CalibrationError as error:
+                self._warn(f"no {self._small_info.topic_name}: {error}")
 
 
 def compress(node: LifecycleNode, items: list[ToCompress]) -> None:

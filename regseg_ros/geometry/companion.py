@@ -42,11 +42,16 @@ class Companion:
             self._subscription = None
             self.kept.clear()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether messages come."""
+        return time.monotonic() - self._last < _SILENT
+
     def silence(self) -> str:
         """Why nothing comes, or since when; empty where something does."""
-        now = time.monotonic()
-        if now - self._last < _SILENT:
+        if self.is_heard:
             return ""
+        now = time.monotonic()
         resolved = str(self._node.resolve_topic_name(self.topic))
         if not self._node.count_publishers(resolved):
             return f"nobody publishes {resolved}"

@@ -105,7 +105,8 @@ class Places:
         needs = self._needs()
         with self._lock:
             self._newest = segmented
-        if needs & {DEPTH, POINTS}:
+        # For a sensor that is silent none waits: each holds its image.
+        if needs & {DEPTH, POINTS} and self._sensor.is_heard:
             self._pairs.wait(nanoseconds(segmented.header.stamp), segmented)
         if needs:
             self._wake()

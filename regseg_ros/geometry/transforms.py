@@ -34,7 +34,7 @@ class Transforms:
                 raise CalibrationError(
                     f"tf2_ros is not installed: install it, or set {instead}"
                 ) from None
-            self._buffer = tf2_ros.Buffer(node=self._node)
+            self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         try:
             found = self._buffer.lookup_transform(target, source, Time()).transform

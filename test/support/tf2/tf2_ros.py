@@ -19,7 +19,7 @@ class LookupException(Exception):  # noqa: N818 - tf2's name
 
 
 class Buffer:
-    def __init__(self, node: Any = None) -> None:
+    def __init__(self) -> None:
         self.listeners = 0
 
     def lookup_transform(self, target: str, source: str, time: Any) -> TransformStamped:
