@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -33,11 +34,13 @@ def declare(
 
     def check(changes: list[Parameter]) -> SetParametersResult:
         for change in changes:
-            entry = entries.get(change.name.rpartition(".")[2], (None, None))[1]
+            default, entry = entries.get(change.name.rpartition(".")[2], (None, None))
             if entry is None:
                 continue
             if entry.choices and change.value not in entry.choices:
                 return refused(f"{change.name} is {change.value!r}; {_choices(entry)}")
+            if wrong := _wrong_numbers(change.value, default, entry):
+                return refused(f"{change.name}: {wrong}")
             if entry.read == ONCE and is_configured() and change.name in declared:
                 return refused(
                     f"{change.name} is read once, when the node is configured: change it in the"
@@ -87,7 +90,7 @@ def _descriptor(default: object, entry: Described) -> ParameterDescriptor:
         additional_constraints=_choices(entry),
         dynamic_typing=entry.any_type,
     )
-    if entry.limits is not None:
+    if entry.limits is not None and not isinstance(default, tuple):
         low, high = entry.limits
         if isinstance(default, int):
             limits = IntegerRange(from_value=int(low), to_value=int(high), step=1)
@@ -95,6 +98,17 @@ def _descriptor(default: object, entry: Described) -> ParameterDescriptor:
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor
+
+
+def _wrong_numbers(value: Any, default: object, entry: Described) -> str:
+    """What is wrong with a list of numbers; of single ones rclpy says it."""
+    if not isinstance(default, tuple) or isinstance(default[0], str) or value is None:
+        return ""
+    if not isinstance(value, Collection) or len(value) != len(default):
+        return f"give {len(default)} numbers"
+    low, high = entry.limits or (-math.inf, math.inf)
+    inside = all(math.isfinite(number) and low <= number <= high for number in value)
+    return "" if inside else f"a number is out of range, {low:g} to {high:g}"
 
 
 def _choices(entry: Described) -> str:

@@ -200,8 +200,6 @@ class Places:
         given = self._settings.cloud_to_camera
         if not any(given):
             return self._transforms.find(camera, lidar, "cloud_to_camera")
-        if len(given) != 7:
-            raise CalibrationError(f"cloud_to_camera has {len(given)} numbers: give 7")
         return transform(given[3:], given[:3])
 
     def _sensor_trouble(self, need: str) -> str:

@@ -67,6 +67,7 @@ class GeometrySettings:
         (0, 0),
         "Width and height of ~/label_small and ~/confidence_small. 0: those of ~/points, which"
         " points_stride says.",
+        limits=(0, 8192),
         read=LIVE,
     )
     points_stride: int = parameter(
@@ -115,8 +116,8 @@ class GeometrySettings:
 
     def small_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the small outputs of an image of that size."""
-        if all(side > 0 for side in self.label_size) and len(self.label_size) == 2:
-            across, down = self.label_size
+        across, down = self.label_size
+        if across > 0 and down > 0:
             return across, down
         return self.points_size(width, height)
 

@@ -92,9 +92,18 @@ def test_numbers_out_of_range(running: Rig) -> None:
     live = [name for name, (_, entry) in SETTINGS.items() if entry.read == LIVE and entry.limits]
     assert len(live) > 3
     for name in live:
-        low, high = SETTINGS[name][1].limits or (0.0, 0.0)
+        default, entry = SETTINGS[name]
+        low, high = entry.limits or (0.0, 0.0)
+        whole = [int(low) - 1, int(high) + 1, -(2**63), 2**63 - 1]
         numbers = (low - 1e-3, high * 1.01, -math.inf, math.inf, math.nan, -1e308)
-        reasons = put(running, *[(name, value("DOUBLE", double_value=n)) for n in numbers])
+        if isinstance(default, tuple):
+            one = int(high)
+            values = [value("INTEGER_ARRAY", integer_array_value=[one, n]) for n in whole]
+        elif isinstance(default, int):
+            values = [value("INTEGER", integer_value=n) for n in whole]
+        else:
+            values = [value("DOUBLE", double_value=n) for n in numbers]
+        reasons = put(running, *[(name, given) for given in values])
         assert all("range" in reason for reason in reasons), name
     go_on(running)
 

@@ -72,7 +72,8 @@ def test_every_parameter_says_what_it_means(settings: type[object]) -> None:
     for name, (default, entry) in described(settings).items():
         assert entry.description.endswith("."), name
         if entry.limits is not None:
-            assert entry.limits[0] <= default <= entry.limits[1], name
+            for number in default if isinstance(default, tuple) else (default,):
+                assert entry.limits[0] <= number <= entry.limits[1], name
 
 
 @pytest.mark.parametrize(
