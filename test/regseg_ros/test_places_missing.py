@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from nav_msgs.msg import OccupancyGrid
 from places import ROOT
-from rig import Rig, rig, status
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rig import Rig, image, pixels, rig, status
 from sensor_msgs.msg import LaserScan, PointCloud2
-from sensors import SLANTED, cloud, depth, info, send_until, start
+from sensors import FRAME, SLANTED, cloud, depth, info, send_until, start
+
+from regseg_core import LabelSet, create_model
+from regseg_core.labels import LabelClass
+from regseg_core.weights import ModelCard, save_weights
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("missing")]
 
@@ -124,3 +130,30 @@ def test_a_camera_whose_place_is_in_tf(fresh: Rig, tmp_path: Path) -> None:
     known.write_text(json.dumps(nowhere))
     says("the transform to the camera holds NaN")
     assert masks
+
+
+GROUPS = """
+groups:
+  - {name: go, color: [0, 255, 0], cost: 3, role: ground, classes: [path]}
+  - {name: slow, color: [255, 255, 0], cost: 90, role: ground, classes: [grass]}
+"""
+
+
+def test_classes_that_no_groups_fit_have_no_cost_until_somebody_says_it(
+    fresh: Rig, tmp_path: Path
+) -> None:
+    classes = LabelSet("two", (LabelClass(7, "path", (1, 2, 3)), LabelClass(9, "grass", (4, 5, 6))))
+    weights, mine = tmp_path / "two.safetensors", tmp_path / "mine.yaml"
+    save_weights(weights, create_model("regseg48", 2), ModelCard("regseg48", classes))
+    fresh.start("-p", f"weights:={weights}")
+    fresh.until_said("active:")
+    costs, masks = fresh.listen("/regseg/cost"), fresh.listen("/regseg/mask")
+    text = "no /regseg/cost: no built-in groups fit the classes path, grass: set groups"
+    fresh.send_until(image(FRAME, "rgb8"), lambda: masks and text in fresh.said())
+    assert not costs and status(fresh)["failed"] == "0"
+    mine.write_text(GROUPS)
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(mine))
+    request = SetParameters.Request(parameters=[Parameter(name="groups", value=value)])
+    assert fresh.call(SetParameters, "/regseg/set_parameters", request).results[0].successful
+    fresh.send_until(image(FRAME, "rgb8"), lambda: costs)
+    assert set(np.unique(pixels(costs[0]))) <= {3, 90}
