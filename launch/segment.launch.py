@@ -14,8 +14,10 @@ from regseg_ros.launching import (
     LaunchError,
     cameras_in,
     full_name,
+    list_argument,
     misspelt,
     names,
+    nav2_remappings,
     parameters_for,
     rviz_config,
     sections,
@@ -43,6 +45,13 @@ ARGUMENTS = {
     ),
     "use_sim_time": ("", "Take the time from /clock. Not given: as in params_file.", None),
     "respawn": ("false", "Start the node again, after 2 s, when it dies.", YES_OR_NO),
+    "nav2": (
+        "false",
+        "Give ~/label_small, ~/confidence_small and ~/label_info the names of Nav2's tutorial:"
+        " /segmentation/mask, confidence and label_info; of named cameras /segmentation/CAMERA/mask"
+        " and so on; in a namespace /NAMESPACE/segmentation/mask and so on.",
+        YES_OR_NO,
+    ),
     "rviz": ("false", "Open RViz with each camera's mask.", YES_OR_NO),
     "log_level": ("info", "How much the node says.", ["debug", "info", "warn", "error", "fatal"]),
     "fastdds_profile": (
@@ -82,6 +91,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
             f"params_file {file} sets nothing for {node}: it is for {', '.join(sections(file))}."
             " A section `/**:` is for any node"
         )
+    cameras = names(given("cameras")) or cameras_in(set_by_file or {})
     started = [
         Node(
             package="regseg_ros",
@@ -89,6 +99,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
             name=given("name"),
             namespace=given("namespace"),
             parameters=[str(file), parameters],
+            remappings=nav2_remappings(cameras) if given("nav2") == "true" else [],
             arguments=["--ros-args", "--log-level", given("log_level")],
             output="screen",
             emulate_tty=True,
@@ -97,7 +108,6 @@ def start_nodes(context: LaunchContext) -> list[Node]:
         )
     ]
     if given("rviz") == "true":
-        cameras = names(given("cameras")) or cameras_in(set_by_file or {})
         config = Path(launch_config.log_dir, "regseg.rviz")
         template = (SHARE / "config" / "regseg.rviz").read_text()
         config.write_text(rviz_config(template, node, cameras))
@@ -108,7 +118,8 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 def parameter(context: LaunchContext, name: str, text: str, default: object) -> ParameterValue:
     """A launch argument as a parameter of the default's type. Raises LaunchError."""
     if isinstance(default, (list, tuple)):
-        return ParameterValue(names(text) or [""], value_type=list[str])
+        values = list_argument(name, text, default)
+        return ParameterValue(values, value_type=list[type(default[0])])
     value = ParameterValue(TextSubstitution(text=text), value_type=type(default))
     try:
         value.evaluate(context)

@@ -17,10 +17,12 @@ from regseg_core.segmenter import Segmenter
 DEBUG_HELP = "show the traceback of every error"
 
 
-def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m regseg_core.<name>`."""
+def command_parser(
+    name: str, description: str | None, package: str = "regseg_core"
+) -> argparse.ArgumentParser:
+    """The parser of `python -m <package>.<name>`."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m regseg_core.{name}",
+        prog=f"python -m {package}.{name}",
         description=description,
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

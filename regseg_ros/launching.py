@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -12,6 +13,8 @@ from typing import Any
 import yaml
 
 _SECTION = "ros__parameters"
+#: What Nav2's semantic layer is shown, under the names of its tutorial.
+_NAV2_NAMES = {"label_small": "mask", "confidence_small": "confidence", "label_info": "label_info"}
 
 
 class LaunchError(ValueError):
@@ -21,6 +24,37 @@ class LaunchError(ValueError):
 def names(text: str) -> list[str]:
     """The names in '[front, rear]', 'front,rear' or 'front rear'."""
     return re.findall(r"[^\s,\[\]'\"]+", text)
+
+
+def list_argument(name: str, text: str, default: Sequence[Any]) -> list[Any]:
+    """A launch argument as a list of what `default`, the parameter's, is a list of.
+
+    Numbers must be as many. Raises LaunchError.
+    """
+    found, kind = names(text), type(default[0])
+    if kind is str:
+        return found or [""]
+    try:
+        numbers = [kind(part) for part in found]
+        fit = len(numbers) == len(default) and all(map(math.isfinite, numbers))
+    except (ValueError, OverflowError):
+        fit = False
+    if not fit:
+        what = "whole numbers" if kind is int else "numbers"
+        raise LaunchError(f"{name}:={text}: give {len(default)} {what}, such as {list(default)}")
+    return numbers
+
+
+def nav2_remappings(cameras: Sequence[str]) -> list[tuple[str, str]]:
+    """What Nav2's semantic layer is shown, and its topics: segmentation/mask and so on.
+
+    Of named cameras segmentation/<camera>/mask. Not absolute: they lie in the node's namespace.
+    """
+    return [
+        (f"~/{prefix}{output}", f"segmentation/{prefix}{name}")
+        for prefix in [f"{camera}/" for camera in cameras] or [""]
+        for output, name in _NAV2_NAMES.items()
+    ]
 
 
 def misspelt(given: Sequence[str], known: Sequence[str]) -> dict[str, str]:

@@ -8,17 +8,21 @@ import pytest
 import yaml
 from places import ROOT
 
+from regseg_core.outputs import OUTPUTS
 from regseg_ros.launching import (
     LaunchError,
     cameras_in,
     full_name,
     image_topics,
+    list_argument,
     misspelt,
     names,
+    nav2_remappings,
     parameters_for,
     rviz_config,
     sections,
 )
+from regseg_ros.settings import SegmenterSettings, described
 
 
 @pytest.mark.parametrize(
@@ -113,3 +117,46 @@ def test_rviz_shows_the_mask_of_each_camera() -> None:
 def test_a_name_that_is_nearly_right_is_noticed() -> None:
     known = ["image_topic", "cameras", "rotate"]
     assert misspelt(["imag_topic", "cameras", "rate"], known) == {"imag_topic": "image_topic"}
+
+
+def test_lists_are_of_what_the_parameter_is() -> None:
+    of = {name: default for name, (default, _) in described(SegmenterSettings).items()}
+    for text in ("[160, 120]", "160,120", "160 120"):
+        assert list_argument("label_size", text, of["label_size"]) == [160, 120]
+    placed = list_argument("cloud_to_camera", "[0, -0.1, 2e-3, 0, 0, 0, 1]", of["cloud_to_camera"])
+    assert placed == [0.0, -0.1, 0.002, 0.0, 0.0, 0.0, 1.0]
+    assert {type(number) for number in placed} == {float}
+    assert list_argument("cameras", "[front, rear]", of["cameras"]) == ["front", "rear"]
+    assert list_argument("cameras", "[]", of["cameras"]) == [""]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("label_size", "[160, 12O]", "give 2 whole numbers, such as"),
+        ("label_size", "[160.5, 120]", "give 2 whole numbers"),
+        ("label_size", "160x120", "give 2 whole numbers"),
+        ("label_size", "[160]", "give 2 whole numbers"),
+        ("label_size", f"[160, 1{400 * '0'}]", "give 2 whole numbers"),
+        ("cloud_to_camera", "[0, 0, 0]", "give 7 numbers"),
+        ("cloud_to_camera", "[0, 0, 0, 0, 0, 0, nan]", "give 7 numbers"),
+        ("cloud_to_camera", "[0, 0, O, 0, 0, 0, 1]", "give 7 numbers"),
+    ],
+)
+def test_lists_that_are_misspelt_are_refused(name: str, text: str, reason: str) -> None:
+    default, _ = described(SegmenterSettings)[name]
+    with pytest.raises(LaunchError, match=rf"{name}:=.*: {reason}"):
+        list_argument(name, text, default)
+
+
+def test_nav2_finds_outputs_under_the_names_of_its_tutorial() -> None:
+    assert nav2_remappings([]) == [
+        ("~/label_small", "segmentation/mask"),
+        ("~/confidence_small", "segmentation/confidence"),
+        ("~/label_info", "segmentation/label_info"),
+    ]
+    assert (
+        dict(nav2_remappings(["front", "rear"]))["~/rear/label_small"] == "segmentation/rear/mask"
+    )
+    ours = {name.removeprefix("~/") for name, _ in nav2_remappings([])}
+    assert ours - {"label_info"} <= set(OUTPUTS)
