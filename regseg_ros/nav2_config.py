@@ -140,7 +140,7 @@ def _source(
             "max_cost": group.cost,
             "mark_confidence": 0,
             "samples_to_max_cost": 0,
-            # Else ground that was seen for seconds outvotes who steps on it for as long.
+            # Else ground that was seen for seconds outvotes, for some more, who steps on it.
             "dominant_priority": group.role in (Role.OBSTACLE, Role.DYNAMIC),
         }
     return found

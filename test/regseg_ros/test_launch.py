@@ -104,10 +104,23 @@ def test_the_demo_has_its_own_camera(installed: Installed, fresh: Rig, tmp_path:
     assert fresh.stop() == 0
 
 
+def test_nav2_hears_labels_of_the_size_that_is_asked_for(installed: Installed, fresh: Rig) -> None:
+    arguments = ["nav2:=true", "namespace:=robot1", "cameras:=[front, rear]"]
+    launch(fresh, installed, "segment.launch.py", *arguments, "label_size:=[24, 16]")
+    fresh.until_said("active:")
+    heard = [fresh.listen(f"/robot1/segmentation/front/{n}") for n in ("mask", "confidence")]
+    fresh.until_connected("/front/image_raw")
+    frame = image(SyntheticStreet().frame(0.0)[0], "rgb8")
+    fresh.send_until(frame, lambda: all(heard), "/front/image_raw")
+    assert [(m[0].width, m[0].height) for m in heard] == [(24, 16), (24, 16)]
+    assert fresh.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("argument", "reason"),
     [
         ("overlay_alpha:=high", "overlay_alpha:=high: give a float"),
+        ("label_size:=[160, 12O]", "label_size:=[160, 12O]: give 2 whole numbers"),
         ("rviz:=maybe", "Valid options are: ['true', 'false']"),
         ("params_file:=/none.yaml", "params_file /none.yaml: "),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_classes_whose_meaning_is_not_known_need_groups(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="every group has the cost 255"):
         layer(GARDEN_CLASSES, str(path), Sources())
     with pytest.raises(LabelError, match="hold none of the classes"):
-        layer(GARDEN_CLASSES, "cityscapes", Sources())
+        layer(replace(GARDEN_CLASSES, classes=GARDEN_CLASSES.classes[:2]), "camvid", Sources())
 
 
 def test_topics_lie_where_the_launch_file_puts_them() -> None:
