@@ -9,12 +9,14 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import sensors
 import yaml
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -25,8 +27,9 @@ from rclpy.qos import (
     QoSProfile,
     ReliabilityPolicy,
 )
-from rig import Rig, image, rig
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from rig import Rig, rig
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensors import depth, info
 from std_msgs.msg import Header
 
 from regseg_core import Segmenter
@@ -166,7 +169,7 @@ class Source:
                 if not math.isfinite(z) or not nearest < math.hypot(x, y, z) < farthest:
                     continue
                 name = names.get(mask.data[index])
-                if name in costs:
+                if name is not None and name in costs:
                     found.append((name, costs[name], confidence.data[index], index))
         return found
 
@@ -179,7 +182,7 @@ def stamp(message: Any) -> int:
 WIDTH, HEIGHT = 238, 178  # No whole number of strides of 4.
 STREET = SyntheticStreet(WIDTH, HEIGHT)
 FRAME = STREET.frame(12.0)[0]
-LENS, DEPTH = 1.6, 4.0
+LENS, WALL = 1.6, 4.0
 FOCAL, MIDDLE, HORIZON = 0.8 * WIDTH, WIDTH / 2, HEIGHT * STREET.plan.horizon
 GROUPS = BUILT_IN["camvid"].groups_of(CAMVID)
 #: What LabelInfo would say: the message itself has no wheel.
@@ -221,28 +224,13 @@ def source(running: Rig, tmp_path: Path) -> Iterator[Callable[[Sources], Source]
 
 
 def send_until(running: Rig, ready: Callable[[], Any]) -> Image:
-    """A frame with its depth and calibration, again and again under one header, until `ready`."""
+    """A frame before a wall, with all that is known of the camera, until `ready`."""
     k = [FOCAL, 0.0, MIDDLE, 0.0, FOCAL, HORIZON, 0.0, 0.0, 1.0]
-    metres = np.full((HEIGHT, WIDTH), DEPTH, "<f4")
     beside = {
-        "/camera/camera_info": CameraInfo(width=WIDTH, height=HEIGHT, k=k),
-        "/camera/depth": image(metres.view(np.uint8), "32FC1"),
+        "/camera/camera_info": info(width=WIDTH, height=HEIGHT, k=k),
+        "/camera/depth": depth(np.full((HEIGHT, WIDTH), WALL)),
     }
-    beside["/camera/depth"].width = WIDTH
-    for topic, message in beside.items():
-        running.publisher(topic, type(message))
-    running.until_connected()
-    sent = running.send(image(FRAME, "rgb8"))
-    for attempt in range(60):
-        for topic, message in beside.items():
-            message.header = sent.header
-            running.publisher(topic).publish(message)
-        if attempt:
-            running.camera.publish(sent)
-        running.until(ready, seconds=1.0, strict=False)
-        if ready():
-            return sent
-    raise AssertionError(running.stuck())
+    return sensors.send_until(running, "", beside, ready, FRAME)
 
 
 def same_moment(source: Source, sent: Image) -> None:
@@ -288,9 +276,11 @@ def test_every_fourth_pixel_of_a_depth_camera_becomes_costs(
     running: Rig, segment: Segmenter, source: Callable[[Sources], Source]
 ) -> None:
     put(running, "points_stride", 4)
-    heard = source(Sources(points="points"))
-    sent = send_until(running, heard.matched)
+    heard, on_ground = source(Sources(points="points")), source(Sources())
+    sent = send_until(running, lambda: heard.matched() and on_ground.matched())
     same_moment(heard, sent)
+    same_moment(on_ground, sent)
+    assert 254 in {cost for _, cost, *_ in on_ground.observations(NAMES)}, "feet are not lost"
     mask = heard.masks[0]
     assert (mask.width, mask.height) == (WIDTH // 4, HEIGHT // 4)
     result = segment(FRAME, "rgb8", confidence=True).labels
@@ -304,7 +294,7 @@ def test_every_fourth_pixel_of_a_depth_camera_becomes_costs(
     for index, name in enumerate(expected):
         row, column = rows[index // mask.width], columns[index % mask.width]
         ray = math.hypot(1.0, (column - MIDDLE) / FOCAL, (row - HORIZON) / FOCAL)
-        within = DEPTH * ray < heard.settings["max_obstacle_distance"]
+        within = WALL * ray < heard.settings["max_obstacle_distance"]
         # The sky has no cost, so that the layer does not know it, and skips it.
         wanted = (name, GROUPS[name].cost) if within and name != "sky" else None
         assert observed.get(index) == wanted
@@ -321,7 +311,7 @@ def test_in_a_namespace_each_camera_has_topics_of_its_own(fresh: Rig) -> None:
     for camera in parameters["observation_sources"].split():
         topics = parameters[camera]
         for name in ("segmentation_topic", "confidence_topic", "pointcloud_topic"):
-            fresh.until(lambda topic=topics[name]: fresh.node.count_publishers(topic) == 1)
+            fresh.until(partial(fresh.node.count_publishers, topics[name]))
 
 
 def test_label_info_waits_for_who_comes_late(running: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

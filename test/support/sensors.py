@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rig import Rig, image
+from rig import TOPIC, Rig, image
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
+from regseg_core.arrays import Image as Pixels
 from regseg_core.data.synthetic import SyntheticStreets
 
 HEIGHT, WIDTH, FOCAL = 64, 96, 80.0
 FRAME = SyntheticStreets(1, WIDTH, HEIGHT)[0][0]
-TOPICS = {"front": "/front/image_raw", "rear": "/rear/image_raw"}
+TOPICS = {"": TOPIC, "front": "/front/image_raw", "rear": "/rear/image_raw"}
 #: From ROS' axes to the optical frame.
 OPTICAL = "[0.0, 0.0, 0.0, 0.5, -0.5, 0.5, 0.5]"
 #: Depth of a slanted wall, in m.
@@ -52,11 +53,12 @@ def info(**changes: Any) -> CameraInfo:
 
 def depth(metres: npt.NDArray[np.float64]) -> Image:
     data = np.round(metres * 1000).astype("<u2")
+    height, width = data.shape
     return Image(
-        height=HEIGHT,
-        width=WIDTH,
+        height=height,
+        width=width,
         encoding="16UC1",
-        step=2 * WIDTH,
+        step=2 * width,
         data=array.array("B", data.tobytes()),
     )
 
@@ -84,14 +86,18 @@ def read(message: PointCloud2, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]
 
 
 def send_until(
-    running: Rig, camera: str, others: dict[str, Any], ready: Callable[[], Any]
+    running: Rig,
+    camera: str,
+    others: dict[str, Any],
+    ready: Callable[[], Any],
+    frame: Pixels = FRAME,
 ) -> Image:
     """A frame with what was measured with it, again and again under one header until `ready`."""
     topic = TOPICS[camera]
     for other, message in others.items():
         running.publisher(other, type(message))
     running.until_connected(topic)
-    sent = running.send(image(FRAME, "rgb8"), topic)
+    sent = running.send(image(frame, "rgb8"), topic)
     for attempt in range(60):
         for other, message in others.items():
             message.header.stamp = sent.header.stamp
