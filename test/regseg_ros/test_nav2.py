@@ -1,12 +1,11 @@
 """Nav2's semantic layer over DDS: a reader that takes our topics as the plugin's source does.
 
-The plugin itself needs Nav2, which has no wheel. Held against its commit b269885.
+The plugin itself needs Nav2, which has no wheel.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,17 +17,11 @@ import numpy as np
 import pytest
 import sensors
 import yaml
+from nav2_layer import LATCHED, Source, parameters_of, stamp
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.context import Context
-from rclpy.node import Node
-from rclpy.qos import (
-    DurabilityPolicy,
-    QoSProfile,
-    ReliabilityPolicy,
-)
 from rig import Rig, rig
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import Image
 from sensors import depth, info
 from std_msgs.msg import Header
 
@@ -39,145 +32,9 @@ from regseg_core.labels import CAMVID
 from regseg_ros.classes import LATCHED_QOS
 from regseg_ros.launching import nav2_remappings
 from regseg_ros.messages import label_info_message
-from regseg_ros.nav2_config import LAYER, Sources, layer, to_yaml
+from regseg_ros.nav2_config import Sources, layer, to_yaml
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("nav2")]
-
-#: Of the plugin's parameters, declared as its source does: a YAML with another type would end it.
-LAYER_DEFAULTS: dict[str, Any] = {
-    "enabled": True,
-    "combination_method": 1,
-    "observation_sources": "",
-    "use_approximate_time_sync": True,
-    "sensor_data_depth": 10,
-}
-SOURCE_DEFAULTS: dict[str, Any] = {
-    "segmentation_topic": "",
-    "confidence_topic": "",
-    "labels_topic": "",
-    "pointcloud_topic": "",
-    "observation_persistence": 0.0,
-    "expected_update_rate": 0.0,
-    "class_types": [""],
-    "max_obstacle_distance": 5.0,
-    "min_obstacle_distance": 0.3,
-    "tile_map_decay_time": 5.0,
-    "visualize_tile_map": False,
-    "use_cost_selection": True,
-}
-CLASS_DEFAULTS: dict[str, Any] = {
-    "classes": [""],
-    "base_cost": 0,
-    "max_cost": 0,
-    "mark_confidence": 0,
-    "samples_to_max_cost": 0,
-    "dominant_priority": False,
-}
-SENSOR_DATA = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-LATCHED = QoSProfile(
-    depth=5,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-#: Of approximate synchronisation, in nanoseconds.
-TOLERANCE = 100_000_000
-
-
-def parameters_of(path: Path, domain: int) -> dict[str, Any]:
-    """The YAML as a node reads it: by rcl's parser, each parameter of its declared type."""
-    context = Context()
-    arguments = ["--ros-args", "--params-file", str(path)]
-    context.init(args=arguments, domain_id=domain)
-    node = Node("local_costmap", context=context)
-
-    def declared(prefix: str, defaults: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: node.declare_parameter(f"{LAYER}.{prefix}{name}", default).value
-            for name, default in defaults.items()
-        }
-
-    try:
-        found = declared("", LAYER_DEFAULTS)
-        for source in found["observation_sources"].split():
-            found[source] = declared(f"{source}.", SOURCE_DEFAULTS)
-            for kind in found[source]["class_types"]:
-                found[source][kind] = declared(f"{source}.{kind}.", CLASS_DEFAULTS)
-        return found
-    finally:
-        node.destroy_node()
-        context.shutdown()
-
-
-class Source:
-    """One observation source: what it has heard, and what it would make of it."""
-
-    def __init__(self, node: Node, settings: dict[str, Any]) -> None:
-        self.settings = settings
-        self.masks: list[Image] = []
-        self.confidences: list[Image] = []
-        self.clouds: list[PointCloud2] = []
-        hear = node.create_subscription
-        self._heard = [
-            hear(Image, settings["segmentation_topic"], self.masks.append, SENSOR_DATA),
-            hear(Image, settings["confidence_topic"], self.confidences.append, SENSOR_DATA),
-            hear(PointCloud2, settings["pointcloud_topic"], self.clouds.append, SENSOR_DATA),
-        ]
-        self._node = node
-
-    def close(self) -> None:
-        for subscription in self._heard:
-            self._node.destroy_subscription(subscription)
-
-    def matched(self) -> tuple[Image, Image, PointCloud2] | None:
-        """A mask with the confidence and the cloud within the tolerance."""
-        for mask in self.masks:
-            near = [
-                next((m for m in of if abs(stamp(m) - stamp(mask)) <= TOLERANCE), None)
-                for of in (self.confidences, self.clouds)
-            ]
-            if None not in near:
-                return mask, *near
-        return None
-
-    def observations(self, names: dict[int, str]) -> list[tuple[str, int, int, int]]:
-        """Class, its cost, confidence and index of each pixel that would be buffered.
-
-        `names`: of LabelInfo. Pixels are counted, not addressed: no step, no encoding, no rows.
-        """
-        matched = self.matched()
-        assert matched is not None
-        mask, confidence, cloud = matched
-        assert mask.width * mask.height == cloud.width * cloud.height
-        assert len(mask.data) >= mask.width * mask.height
-        fields = {field.name: field for field in cloud.fields}
-        assert all(fields[axis].datatype == PointField.FLOAT32 for axis in "xyz")
-        costs = {
-            name: self.settings[kind]["max_cost"]
-            for kind in self.settings["class_types"]
-            for name in self.settings[kind]["classes"]
-        }
-        nearest, farthest = (self.settings[f"{name}_obstacle_distance"] for name in ("min", "max"))
-        found = []
-        for v in range(mask.height):
-            for u in range(mask.width):
-                index = v * mask.width + u
-                at = index * cloud.point_step
-                x, y, z = (
-                    struct.unpack_from("<f", cloud.data, at + fields[axis].offset)[0]
-                    for axis in "xyz"
-                )
-                if not math.isfinite(z) or not nearest < math.hypot(x, y, z) < farthest:
-                    continue
-                name = names.get(mask.data[index])
-                if name is not None and name in costs:
-                    found.append((name, costs[name], confidence.data[index], index))
-        return found
-
-
-def stamp(message: Any) -> int:
-    time = message.header.stamp
-    return int(time.sec * 1_000_000_000 + time.nanosec)
-
 
 WIDTH, HEIGHT = 238, 178  # No whole number of strides of 4.
 STREET = SyntheticStreet(WIDTH, HEIGHT)
@@ -185,7 +42,7 @@ FRAME = STREET.frame(12.0)[0]
 LENS, WALL = 1.6, 4.0
 FOCAL, MIDDLE, HORIZON = 0.8 * WIDTH, WIDTH / 2, HEIGHT * STREET.plan.horizon
 GROUPS = BUILT_IN["camvid"].groups_of(CAMVID)
-#: What LabelInfo would say: the message itself has no wheel.
+#: What LabelInfo says.
 NAMES = dict(zip(CAMVID.ids, CAMVID.names, strict=True))
 
 
@@ -314,8 +171,23 @@ def test_in_a_namespace_each_camera_has_topics_of_its_own(fresh: Rig) -> None:
             fresh.until(partial(fresh.node.count_publishers, topics[name]))
 
 
-def test_label_info_waits_for_who_comes_late(running: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """vision_msgs has no wheel: its QoS over DDS with another message, its content without DDS."""
+def test_the_names_of_the_classes_wait_for_the_layer(running: Rig) -> None:
+    messages = pytest.importorskip("vision_msgs.msg", reason="vision_msgs has no wheel")
+    camera = layer(CAMVID, "", Sources())["camera"]
+    heard: list[Any] = []
+    late = running.node.create_subscription(
+        messages.LabelInfo, camera["labels_topic"], heard.append, LATCHED
+    )
+    running.until(lambda: heard)
+    running.node.destroy_subscription(late)
+    names = {entry.class_id: entry.class_name for entry in heard[0].class_map}
+    known = {name for kind in camera["class_types"] for name in camera[kind]["classes"]}
+    assert names == NAMES and set(names.values()) - known == {"sky"}
+
+
+def test_without_vision_msgs_its_content_and_qos_hold(
+    running: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publisher = running.node.create_publisher(Header, "latched", LATCHED_QOS)
     publisher.publish(Header(frame_id="early"))
     heard: list[Header] = []
