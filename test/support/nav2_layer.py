@@ -1,4 +1,4 @@
-"""Nav2's semantic layer as a reader of topics and parameters, as its source takes them (b269885)."""
+"""A reader of topics and parameters that takes them as Nav2's semantic layer does (b269885)."""
 
 from __future__ import annotations
 
