@@ -11,14 +11,13 @@ from regseg_ros.why import COMPRESSED, IMAGE, Offer
 
 def image_topics(node: Node) -> dict[str, str]:
     """Topics of images that other nodes publish, and their types."""
-    own = node.get_fully_qualified_name() + "/"
+    own = node.get_fully_qualified_name()
     return {
         topic: kind
         for topic, kinds in node.get_topic_names_and_types()
         for kind in kinds
         if kind in (IMAGE, COMPRESSED)
-        and not topic.startswith(own)
-        and any(offer.type == kind for offer in offers(node, topic))
+        and any(offer.type == kind and offer.node != own for offer in offers(node, topic))
     }
 
 

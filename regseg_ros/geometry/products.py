@@ -96,8 +96,11 @@ def _grid(scene: Scene) -> OccupancyGrid:
 
 def _ground_points(scene: Scene) -> PointCloud2:
     assert scene.view is not None
-    ground, stride = scene.result.ids(Role.GROUND), scene.settings.points_stride
-    depth = ground_depth(scene.view, scene.result.labels, ground, scene.free, stride)
+    ground = scene.result.ids(Role.GROUND)
+    stride = scene.settings.points_stride
+    # Of a height that is no multiple of the stride, rows may lie one farther apart.
+    thick = stride + 1 if stride > 1 else 1
+    depth = ground_depth(scene.view, scene.result.labels, ground, scene.free, thick)
     return cloud_message(scene.organised(depth), scene.header)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rig import Rig, children, image, status
+from processes import children
+from rig import Rig, image, status
 
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreets

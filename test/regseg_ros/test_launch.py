@@ -13,7 +13,8 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it has no wheel")
 
 from installed import Installed
-from rig import PATIENCE, Rig, children, image
+from processes import children
+from rig import PATIENCE, Rig, image
 
 from regseg_core.data.synthetic import SyntheticStreet
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rig import PATIENCE, children, claim_domain
+from processes import children
+from rig import PATIENCE, claim_domain
 
 from regseg_ros.demo import private_environment
 

@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,6 @@ def claim_domain() -> tuple[int, socket.socket]:
         else:
             return domain, claim
     raise RuntimeError(f"all {len(_DOMAINS)} DDS domains for tests are taken")
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, and that still run."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}").glob("task/*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # The thread has ended since.
-            found += map(int, path.read_text().split())
-    return found
 
 
 class Rig:
