@@ -14,7 +14,14 @@ from regseg_core.geometry.camera_model import CameraModel, Doubles, Floats
 from regseg_core.geometry.grid import LETHAL, UNKNOWN, GroundGrid
 from regseg_core.geometry.ground import GroundView, Pose, free_space, ground_depth
 from regseg_core.geometry.lidar import label_points
-from regseg_core.geometry.points import PointSettings, from_cloud, from_depth, packed_colors, places
+from regseg_core.geometry.points import (
+    PointSettings,
+    from_cloud,
+    from_depth,
+    packed_colors,
+    places,
+    without,
+)
 from regseg_core.labels import CAMVID
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -76,6 +83,16 @@ def test_points_of_depth(scene: tuple[Floats, Image, Image, Image], in_millimetr
         there[:, 2] += POSE.height
         assert len(there) > 30_000
         assert (abs(there[:, axis] - at) < 0.3).mean() > 0.97
+
+
+def test_depth_of_what_stays(scene: tuple[Floats, Image, Image, Image]) -> None:
+    depth, true, noisy, _ = scene
+    left = without(depth, noisy, {WALL}, grow=0)
+    assert left.dtype == depth.dtype
+    assert (left[true == WALL] == 0).mean() > 0.97, "but for pixels that are labelled wrongly"
+    road = true == ROAD
+    assert np.array_equal(left[road & (noisy != WALL)], depth[road & (noisy != WALL)], True)
+    assert (left[road] != depth[road])[depth[road] > 0].mean() < 0.01
 
 
 def test_labels_of_a_lidar(scene: tuple[Floats, Image, Image, Image]) -> None:
