@@ -28,6 +28,7 @@ from regseg_core.data.synthetic import STREET, SyntheticStreet
 from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.media import CutOffError, MediaError, list_images, read_image, read_video
+from regseg_ros.lens import Lens
 from regseg_ros.messages import image_message
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run
@@ -94,6 +95,7 @@ class VideoSource(Node):
             CAMERA_QOS,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        self.lens = Lens(self, settings, CAMERA_QOS)
 
     def run(self) -> None:
         """Sends every frame and reports. Raises MediaError for one that cannot be read.
@@ -125,7 +127,9 @@ class VideoSource(Node):
         self._due = max(self._due + 1 / self.settings.rate, time.monotonic())
         stamp = self.get_clock().now().to_msg()
         header = Header(stamp=stamp, frame_id=self.settings.frame_id)
-        self.publisher.publish(image_message(pixels, encoding.name, header))
+        message = image_message(pixels, encoding.name, header)
+        self.publisher.publish(message)
+        self.lens.publish(message, self.sent)
         self.sent += 1
 
     def _report(self) -> None:

@@ -1,10 +1,11 @@
-"""CameraInfo -> camera model, and CameraInfo of smaller images."""
+"""CameraInfo -> camera model and back, and CameraInfo of smaller images."""
 
 from __future__ import annotations
 
 import copy
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
 
 from regseg_core.geometry.camera_model import CameraModel
 
@@ -27,6 +28,21 @@ def camera_model(info: CameraInfo, rectified: bool = False) -> CameraModel:
         cy=(matrix[columns + 2] - region.y_offset) / down,
         model="" if rectified else info.distortion_model,
         distortion=() if rectified else tuple(info.d),
+    )
+
+
+def info_message(camera: CameraModel, header: Header) -> CameraInfo:
+    """The calibration of a camera whose images need no rectification beyond K and D."""
+    fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.model or "plumb_bob",
+        d=list(camera.distortion) or [0.0] * 5,
+        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
     )
 
 

@@ -9,7 +9,7 @@ from regseg_ros.settings.segmenter import (
     SegmenterSettings,
     Thresholds,
 )
-from regseg_ros.settings.tools import RecorderSettings, SourceSettings
+from regseg_ros.settings.tools import GroundRecorderSettings, RecorderSettings, SourceSettings
 
 __all__ = [
     "AT_LOADING",
@@ -18,6 +18,7 @@ __all__ = [
     "CameraSettings",
     "Described",
     "GeometrySettings",
+    "GroundRecorderSettings",
     "InputSettings",
     "NetworkSettings",
     "OutputSettings",

@@ -28,6 +28,12 @@ class SourceSettings:
     )
     width: int = parameter(480, "Columns of the synthetic street.", limits=(32, 8192))
     height: int = parameter(360, "Rows of the synthetic street.", limits=(32, 8192))
+    focal: float = parameter(
+        0.0,
+        "Focal length in pixels, for a camera_info beside the images. 0: none; the synthetic street"
+        " always has one, and a depth.",
+        limits=(0.0, 1e5),
+    )
     wait_for_subscribers: int = parameter(0, "Begin once so many listen.", limits=(0, _MANY))
     report: str = parameter("", "JSON file for the number of frames sent; empty: none.")
 
@@ -40,3 +46,12 @@ class RecorderSettings:
     node: str = parameter("/regseg", "The segmenting node, whose mask and overlay are recorded.")
     out: str = parameter("demo", "Folder for demo.mp4, demo.png and demo.json.")
     rate: float = parameter(15.0, "Frames a second of the video.", limits=(0.1, 1000.0))
+
+
+@dataclass(frozen=True)
+class GroundRecorderSettings:
+    """Of the node `ground_recorder`."""
+
+    image_topic: str = parameter("/camera/image_raw", "Camera topic.")
+    node: str = parameter("/regseg", "The segmenting node, whose grid and free space are drawn.")
+    out: str = parameter("demo", "Folder for ground.png.")

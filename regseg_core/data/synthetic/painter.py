@@ -60,12 +60,12 @@ class Painter:
 
     def fill(self, points: Points, name: str, color: Color) -> None:
         """A surface of a class."""
-        cv2.fillPoly(self.label, [_pixels(points)], (CLASS[name],))
+        cv2.fillPoly(self.label, [pixels(points)], (CLASS[name],))
         self.tint(points, color)
 
     def tint(self, points: Points, color: Color) -> None:
         """Colour alone: a detail of what is there already."""
-        cv2.fillPoly(self.image, [_pixels(points)], color)
+        cv2.fillPoly(self.image, [pixels(points)], color)
 
     def disc(
         self, center: tuple[float, float], radii: tuple[float, float], name: str, color: Color
@@ -195,7 +195,8 @@ class Painter:
         self.disc(self.project(thing.x, top - 0.16, z), (radius, radius), name, (196, 152, 128))
 
 
-def _pixels(points: Points) -> npt.NDArray[np.int32]:
+def pixels(points: Points) -> npt.NDArray[np.int32]:
+    """The corners as OpenCV takes them: N x 2 whole columns and rows."""
     # Far outside the image OpenCV's fixed-point coordinates would overflow.
     return np.array(points).round().clip(-8192, 8192).astype(np.int32)
 
