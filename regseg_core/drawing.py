@@ -10,9 +10,9 @@ import numpy as np
 from regseg_core.arrays import Image
 from regseg_core.labels import LabelClass
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GAP = 6
-_INK, _PAPER = (40, 40, 40), 255
+INK, _PAPER = (40, 40, 40), 255
 
 
 def side_by_side(panels: Sequence[Image]) -> Image:
@@ -31,7 +31,7 @@ def legend(classes: Sequence[LabelClass], width: int) -> Image:
     for index, entry in enumerate(classes):
         x, y = _GAP + index % columns * column, _GAP + index // columns * row
         cv2.rectangle(strip, (x, y), (x + 28, y + 18), entry.color, -1)
-        cv2.putText(strip, entry.name, (x + 36, y + 15), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        cv2.putText(strip, entry.name, (x + 36, y + 15), FONT, 0.5, INK, 1, cv2.LINE_AA)
     return strip
 
 
@@ -51,9 +51,7 @@ def sheet(
     width = bodies[0].shape[1]
     head = np.full((26, width, 3), _PAPER, np.uint8)
     for index, title in enumerate(titles):
-        cv2.putText(
-            head, title, (index * (column + _GAP) + 4, 19), _FONT, 0.6, _INK, 1, cv2.LINE_AA
-        )
+        cv2.putText(head, title, (index * (column + _GAP) + 4, 19), FONT, 0.6, INK, 1, cv2.LINE_AA)
     gap = np.full((_GAP, width, 3), _PAPER, np.uint8)
     parts = [head, *(part for body in bodies for part in (body, gap)), legend(classes, width)]
     return np.concatenate(parts, axis=0)

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from regseg_core import zoo
 from regseg_core.data.synthetic import STREET
+from regseg_core.data.synthetic.painter import CAMERA_HEIGHT
 from regseg_core.files import FileError
 from regseg_ros.video_source import check_source
 
@@ -47,6 +49,26 @@ def private_environment() -> dict[str, str]:
         "FASTDDS_DEFAULT_PROFILES_FILE": profile,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
+
+
+@dataclass(frozen=True)
+class Mount:
+    """The camera of `--ground`: metres above the ground, radians downwards, pixels; its groups."""
+
+    height: float
+    pitch: float
+    focal: float
+    groups: str
+
+    def parameters(self) -> dict[str, object]:
+        """Of the node. At 480 x 360 a pixel covers 0.37 m of the street at 15 m."""
+        return {
+            "camera_height": self.height,
+            "camera_pitch": self.pitch,
+            "groups": self.groups,
+            "ground_range": 15.0,
+            "grid_cell": 0.4,
+        }
 
 
 class Child:
@@ -92,18 +114,27 @@ class Child:
             raise DemoError(f"{self.module} failed; see above")
 
 
-def run(source: str, weights: str, rate: float, out: Path) -> dict[str, float | int | None]:
-    """Plays `source` through the node; returns what was sent and received. Raises DemoError."""
+def run(
+    source: str, weights: str, rate: float, out: Path, mount: Mount | None = None
+) -> dict[str, float | int | None]:
+    """Plays `source` through the node; returns what was sent and received. Raises DemoError.
+
+    With `mount` a picture of the ground is made as well.
+    """
     check_source(source)
     environment = private_environment()
     deadline = time.monotonic() + TIME_LIMIT
     sent_file, received_file = out / "sent.json", out / "demo.json"
-    for old in (sent_file, received_file, out / "demo.mp4", out / "demo.png"):
+    for old in (sent_file, received_file, out / "demo.mp4", out / "demo.png", out / "ground.png"):
         old.unlink(missing_ok=True)
     print(f"1/3  starting node and recorder; source {source} at {rate:g} Hz", flush=True)
     with ExitStack() as stack:
-        node = stack.enter_context(Child("segmenter", environment, weights=weights))
-        recorder = stack.enter_context(Child("recorder", environment, out=str(out), rate=rate))
+        on_ground = mount.parameters() if mount else {}
+        node = stack.enter_context(Child("segmenter", environment, weights=weights, **on_ground))
+        recorders = [stack.enter_context(Child("recorder", environment, out=str(out), rate=rate))]
+        if mount:
+            child = Child("ground_recorder", environment, out=str(out))
+            recorders.append(stack.enter_context(child))
         camera = stack.enter_context(
             Child(
                 "video_source",
@@ -111,16 +142,18 @@ def run(source: str, weights: str, rate: float, out: Path) -> dict[str, float | 
                 source=source,
                 rate=rate,
                 frames=STREET_FRAMES if source == STREET else round(LONGEST * rate),
-                wait_for_subscribers=2,
+                focal=mount.focal if mount else 0.0,
+                wait_for_subscribers=1 + len(recorders),
                 report=str(sent_file),
             )
         )
-        camera.wait([node, recorder], deadline)
+        camera.wait([node, *recorders], deadline)
         print("2/3  sent; waiting for the last mask", flush=True)
         time.sleep(1.5)
         print("3/3  writing video and image", flush=True)
-        if recorder.stop():
-            raise DemoError("the recorder failed; see above")
+        for recorder in recorders:
+            if recorder.stop():
+                raise DemoError(f"{recorder.module} failed; see above")
     sent = json.loads(sent_file.read_text())["sent"]
     return {"sent": sent, **json.loads(received_file.read_text())}
 
@@ -139,16 +172,38 @@ def table(figures: dict[str, float | int | None]) -> str:
     )
 
 
+def mount(options: argparse.Namespace) -> Mount | None:
+    """The camera that the options tell; the synthetic street's is known. Raises DemoError."""
+    if not options.ground:
+        return None
+    height, focal = options.camera_height, options.focal
+    if options.source == STREET:
+        height, focal = height or CAMERA_HEIGHT, focal or 0.0
+    if height is None or focal is None:
+        raise DemoError(
+            f"nothing is known of the camera of {options.source}: give --camera-height and --focal"
+        )
+    return Mount(height, options.camera_pitch, focal, options.groups)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m regseg_ros.demo", description=__doc__)
     parser.add_argument("source", nargs="?", default=STREET, help="folder, video, or 'street'")
     parser.add_argument("--weights", default=zoo.DEFAULT)
     parser.add_argument("--rate", type=float, default=15.0, help="frames a second")
     parser.add_argument("--out", type=Path, default=Path("demo"))
+    ground = parser.add_argument_group("the ground")
+    ground.add_argument("--ground", action="store_true", help="draw it, too: ground.png")
+    ground.add_argument("--camera-height", type=float, metavar="M", help="above the ground")
+    ground.add_argument("--camera-pitch", type=float, default=0.0, metavar="RAD", help="downwards")
+    ground.add_argument("--focal", type=float, metavar="PIXELS", help="focal length")
+    ground.add_argument("--groups", default=str(ROOT / "config" / "groups.yaml"))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        figures = run(options.source, options.weights, options.rate, options.out.resolve())
+        figures = run(
+            *(options.source, options.weights, options.rate, options.out.resolve()), mount(options)
+        )
     except (DemoError, FileError) as error:
         sys.exit(f"demo failed: {error}")
     print(f"\n{table(figures)}\n")
@@ -157,7 +212,9 @@ def main(arguments: list[str] | None = None) -> None:
             f"demo failed: {figures['sent']} frames were sent and no mask came back; the node's"
             " warnings above say what it refused"
         )
-    print(f"wrote {options.out / 'demo.mp4'} and {options.out / 'demo.png'}")
+    written = [options.out / name for name in ("demo.mp4", "demo.png")]
+    written += [options.out / "ground.png"] * options.ground
+    print(f"wrote {', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

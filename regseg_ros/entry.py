@@ -25,6 +25,10 @@ def recorder() -> None:
     _start("recorder")
 
 
+def ground_recorder() -> None:
+    _start("ground_recorder")
+
+
 def doctor() -> None:
     _start("doctor.__main__", interrupted=1)  # no verdict is not a good one
 

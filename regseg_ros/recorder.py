@@ -20,7 +20,6 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
-from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -32,6 +31,7 @@ from regseg_core.errors import FrameError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
+from regseg_ros.asking import ask_classes
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run, spin
@@ -112,7 +112,7 @@ class Recorder(Node):
             self.create_subscription(Image, topic, partial(self._on_image, title), RECORD_QOS)
             while not self.count_publishers(topic):
                 rclpy.spin_once(self, timeout_sec=0.1)
-        self.classes = self._ask_classes(node)
+        self.classes = ask_classes(self, node)
         camera = self.settings.image_topic
         self.create_subscription(Image, camera, partial(self._on_image, "camera"), RECORD_QOS)
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
@@ -127,26 +127,6 @@ class Recorder(Node):
         write_bytes(self.out / "demo.json", summary.encode())
         if rows := self.samples.chosen():
             write_image(self.out / "demo.png", sheet(rows, TITLES, self.classes))
-
-    def _ask_classes(self, node: str) -> list[LabelClass]:
-        client = self.create_client(GetParameters, f"{node}/get_parameters")
-        while not client.wait_for_service(timeout_sec=1.0):
-            self.get_logger().info(f"waiting for {node}", throttle_duration_sec=5.0)
-        request = GetParameters.Request(names=["class_names", "class_ids", "class_colors"])
-        answer = None
-        while answer is None:
-            # Asked again, since an answer is lost where the node has not discovered us yet.
-            future = client.call_async(request)
-            rclpy.spin_until_future_complete(self, future, timeout_sec=2.0)
-            answer = future.result()
-        names, ids, channels = answer.values
-        colors = np.reshape(channels.integer_array_value, (-1, 3)).tolist()
-        return [
-            LabelClass(class_id, name, tuple(color))
-            for name, class_id, color in zip(
-                names.string_array_value, ids.integer_array_value, colors, strict=True
-            )
-        ]
 
     def _on_image(self, title: str, message: Image) -> None:
         now = self.get_clock().now()

@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from places import ROOT
 from rig import Rig
+from sensor_msgs.msg import CameraInfo
 
 from regseg_core.arrays import Image
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.encodings import ENCODINGS
+from regseg_core.geometry.camera_model import CameraModel
+from regseg_core.geometry.drawing import LINE, cost_colors
 from regseg_core.media import CutOffError, MediaError, VideoWriter, read_image, write_image
 from regseg_ros import demo
 from regseg_ros.frames import to_frame
+from regseg_ros.geometry.calibration import camera_model
+from regseg_ros.geometry.clouds import depths
 from regseg_ros.recorder import Arrivals, Samples
 from regseg_ros.video_source import open_source
 
@@ -49,6 +54,40 @@ def test_a_folder_is_published_in_order(fresh: Rig, images: list[Image], tmp_pat
         assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
     assert fresh.process is not None and fresh.process.wait(20) == 0
     assert json.loads((tmp_path / "sent.json").read_text()) == {"sent": 3}
+
+
+@pytest.mark.integration
+def test_the_street_comes_with_its_calibration_and_depth(fresh: Rig) -> None:
+    frames, infos = (
+        fresh.listen("/camera/image_raw"),
+        fresh.listen("/camera/camera_info", CameraInfo),
+    )
+    depth = fresh.listen("/camera/depth/image_raw")
+    given = ["-p", "width:=96", "-p", "height:=64", "-p", "rate:=20.0", "-p", "frames:=10"]
+    fresh.start(*given, "-p", "wait_for_subscribers:=1", module="video_source")
+    fresh.until(lambda: len(frames) == 10 and infos and depth)
+    street = SyntheticStreet(96, 64)
+    assert camera_model(infos[0]) == street.camera
+    assert infos[0].header in [frame.header for frame in frames]
+    assert depth[-1].header in [frame.header for frame in frames]
+    number = [frame.header for frame in frames].index(depth[-1].header)
+    true = street.depth(number / 20)
+    found = depths(depth[-1])
+    assert np.isnan(found[np.isinf(true)]).all()
+    assert np.array_equal(found[np.isfinite(true)], true[np.isfinite(true)])
+
+
+def test_a_camera_of_known_focal_length_has_a_calibration(
+    fresh: Rig, images: list[Image], tmp_path: Path
+) -> None:
+    infos = fresh.listen("/lens/camera_info", CameraInfo)
+    fresh.start(
+        *["-p", f"source:={tmp_path / 'images'}", "-p", "image_topic:=/lens/image", "-p"],
+        *["focal:=50.0", "-p", "loop:=true"],
+        module="video_source",
+    )
+    fresh.until(lambda: infos)
+    assert camera_model(infos[0]) == CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5)
 
 
 def test_sources(images: list[Image], tmp_path: Path) -> None:
@@ -115,6 +154,26 @@ def test_the_demo(tmp_path: Path) -> None:
         assert stream.codec_context.name == "h264"
         assert figures["masks"] >= sum(1 for _ in video.decode(stream)) > 15
     assert read_image(tmp_path / "demo.png").shape[1] == 3 * 480 + 2 * 6
+
+
+@pytest.mark.integration
+def test_the_demo_draws_the_ground(tmp_path: Path) -> None:
+    result = run_demo("street", "--ground", "--out", str(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ground.png" in result.stdout
+    picture = read_image(tmp_path / "ground.png")
+    # Free, the pavement's cost in steps of an OccupancyGrid, lethal, unknown.
+    for color in (*cost_colors()[[0, 99, 254, 255]], LINE):
+        count = (picture[:780] == color).all(axis=2).sum()
+        assert count > 100, f"{color}: {count} pixels of the picture without its legend"
+
+
+def test_the_ground_needs_a_camera_that_is_known(tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
+    with pytest.raises(SystemExit, match="nothing is known of the camera of"):
+        demo.main([str(tmp_path / "film"), "--ground", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="--focal"):
+        demo.main([str(tmp_path / "film"), "--ground", "--focal", "400", "--out", str(tmp_path)])
 
 
 def test_the_demo_names_a_source_that_is_not_there(tmp_path: Path) -> None:
