@@ -52,7 +52,11 @@ ARGUMENTS = {
         " and so on; in a namespace /NAMESPACE/segmentation/mask and so on.",
         YES_OR_NO,
     ),
-    "rviz": ("false", "Open RViz with each camera's mask.", YES_OR_NO),
+    "rviz": (
+        "false",
+        "Open RViz with each camera's mask, and the ground where camera_height is given.",
+        YES_OR_NO,
+    ),
     "log_level": ("info", "How much the node says.", ["debug", "info", "warn", "error", "fatal"]),
     "fastdds_profile": (
         str(SHARE / "config" / "fastdds.xml"),
@@ -110,7 +114,8 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     if given("rviz") == "true":
         config = Path(launch_config.log_dir, "regseg.rviz")
         template = (SHARE / "config" / "regseg.rviz").read_text()
-        config.write_text(rviz_config(template, node, cameras))
+        known = {**(set_by_file or {}), **{name: given(name) for name in parameters}}
+        config.write_text(rviz_config(template, node, cameras, known))
         started.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(config)]))
     return started
 

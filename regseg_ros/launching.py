@@ -16,6 +16,9 @@ _SECTION = "ros__parameters"
 #: What Nav2's semantic layer is shown, under the names of its tutorial.
 _NAV2_NAMES = {"label_small": "mask", "confidence_small": "confidence", "label_info": "label_info"}
 
+#: Outputs that RViz shows by itself where a camera's height is known: they cost little.
+_GROUND = ("grid", "free_space")
+
 
 class LaunchError(ValueError):
     """Launch arguments that do not fit."""
@@ -103,22 +106,34 @@ def image_topics(cameras: Sequence[str], parameters: Mapping[str, Any]) -> list[
     return [parameters.get(f"{name}.image_topic") or f"/{name}/image_raw" for name in cameras]
 
 
-def rviz_config(template: str, node: str, cameras: Sequence[str]) -> str:
+def rviz_config(
+    template: str, node: str, cameras: Sequence[str], parameters: Mapping[str, Any] | None = None
+) -> str:
     """RViz' configuration with the topics of the node of this full name.
 
     The template shows the unnamed camera of /regseg; of each of `cameras` the first display alone.
+    Where a camera's height is among the node's `parameters`, its ground is shown as well; what
+    costs more is there to be ticked.
     """
+    given = parameters or {}
     config = yaml.safe_load(template)
     manager = config["Visualization Manager"]
     shown = []
     for camera in cameras or [""]:
-        for original in manager["Displays"][: 1 if camera else None]:
+        height = given.get(f"{camera}.camera_height") or given.get("camera_height") or 0.0
+        for number, original in enumerate(manager["Displays"]):
             display = copy.deepcopy(original)
             output = display["Topic"]["Value"].rpartition("/")[2]
+            if output in _GROUND and float(height) > 0:
+                display["Enabled"] = display["Value"] = True
+            elif camera and number:
+                continue
             display["Topic"]["Value"] = "/".join(filter(None, [node, camera, output]))
             display["Name"] = f"{display['Name']} {camera}".rstrip()
             shown.append(display)
     manager["Displays"] = shown
+    if frame := given.get("ground_frame"):
+        manager["Global Options"]["Fixed Frame"] = frame
     return str(yaml.safe_dump(config, sort_keys=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -101,17 +102,48 @@ def test_topics_of_cameras() -> None:
     assert cameras_in({"cameras": [""]}) == cameras_in({}) == []
 
 
+TEMPLATE = (ROOT / "config" / "regseg.rviz").read_text()
+
+
+def displays(node: str, cameras: list[str], parameters: dict[str, Any]) -> dict[str, bool]:
+    """Which topics RViz has, and whether it shows them by itself."""
+    config = yaml.safe_load(rviz_config(TEMPLATE, node, cameras, parameters))
+    found = config["Visualization Manager"]["Displays"]
+    assert all(display["Enabled"] == display["Value"] for display in found)
+    assert len({display["Name"] for display in found}) == len(found)
+    return {display["Topic"]["Value"]: display["Enabled"] for display in found}
+
+
 def test_rviz_shows_the_mask_of_each_camera() -> None:
-    template = (ROOT / "config" / "regseg.rviz").read_text()
+    def shown(node: str, cameras: list[str]) -> list[str]:
+        return [topic for topic, is_on in displays(node, cameras, {}).items() if is_on]
 
-    def topics(node: str, cameras: list[str]) -> list[str]:
-        displays = yaml.safe_load(rviz_config(template, node, cameras))["Visualization Manager"]
-        return [display["Topic"]["Value"] for display in displays["Displays"]]
+    assert shown("/regseg", []) == ["/regseg/mask", "/regseg/overlay"]
+    assert shown("/robot1/eyes", []) == ["/robot1/eyes/mask", "/robot1/eyes/overlay"]
+    named = displays("/regseg", ["front", "rear"], {})
+    assert named == {"/regseg/front/mask": True, "/regseg/rear/mask": True}
+    assert yaml.safe_load(rviz_config(TEMPLATE, "/regseg", [])) == yaml.safe_load(TEMPLATE)
 
-    assert topics("/regseg", []) == ["/regseg/mask", "/regseg/overlay"]
-    assert topics("/robot1/eyes", []) == ["/robot1/eyes/mask", "/robot1/eyes/overlay"]
-    assert topics("/regseg", ["front", "rear"]) == ["/regseg/front/mask", "/regseg/rear/mask"]
-    assert yaml.safe_load(rviz_config(template, "/regseg", [])) == yaml.safe_load(template)
+
+def test_rviz_computes_no_places_before_somebody_ticks_them() -> None:
+    found = displays("/robot1/eyes", [], {})
+    places = {"grid", "free_space", "points", "obstacles", "ground_points"}
+    assert {f"/robot1/eyes/{name}" for name in places} == {t for t, on in found.items() if not on}
+
+
+def test_rviz_shows_the_ground_where_the_cameras_height_is_given() -> None:
+    found = displays("/regseg", [], {"camera_height": "1.6", "depth_topic": "/depth"})
+    assert found["/regseg/grid"] and found["/regseg/free_space"] and not found["/regseg/points"]
+    assert not displays("/regseg", [], {"camera_height": 0.0})["/regseg/grid"]
+    front = displays("/regseg", ["front", "rear"], {"front.camera_height": 0.5})
+    assert list(front) == [
+        *("/regseg/front/mask", "/regseg/front/grid", "/regseg/front/free_space"),
+        "/regseg/rear/mask",
+    ]
+    framed = yaml.safe_load(rviz_config(TEMPLATE, "/regseg", [], {"ground_frame": "base"}))
+    assert framed["Visualization Manager"]["Global Options"]["Fixed Frame"] == "base"
+    plain = yaml.safe_load(TEMPLATE)["Visualization Manager"]["Global Options"]
+    assert plain["Fixed Frame"] == SegmenterSettings.ground_frame
 
 
 def test_a_name_that_is_nearly_right_is_noticed() -> None:

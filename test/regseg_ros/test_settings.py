@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,18 @@ import pytest
 import yaml
 from places import ROOT
 
+from regseg_core import zoo
+from regseg_core.groups import Groups, Role
 from regseg_core.outputs import OUTPUTS
+from regseg_core.weights import find_weights
 from regseg_ros.geometry.products import PRODUCTS
-from regseg_ros.settings import RecorderSettings, SegmenterSettings, SourceSettings, described
+from regseg_ros.settings import (
+    GroundRecorderSettings,
+    RecorderSettings,
+    SegmenterSettings,
+    SourceSettings,
+    described,
+)
 
 
 def rows(readme: str, heading: str) -> list[tuple[str, ...]]:
@@ -64,10 +74,46 @@ def test_the_readme_and_rviz_name_the_outputs(readme: str) -> None:
         package = product.kind.__module__.partition(".")[0]
         assert topics[f"/regseg/{name}"] == f"{package}/{product.kind.__name__}"
     shown = set(re.findall(r"Value: /regseg/(\w+)", (ROOT / "config/regseg.rviz").read_text()))
-    assert shown and shown <= set(OUTPUTS)
+    assert shown and shown <= {*OUTPUTS, *PRODUCTS}
 
 
-@pytest.mark.parametrize("settings", [SegmenterSettings, SourceSettings, RecorderSettings])
+def test_displays_are_of_the_topics_type() -> None:
+    config = yaml.safe_load((ROOT / "config/regseg.rviz").read_text())
+    classes = {"Map": "OccupancyGrid"}
+    for display in config["Visualization Manager"]["Displays"]:
+        kind = display["Class"].partition("/")[2]
+        name = display["Topic"]["Value"].rpartition("/")[2]
+        wanted = PRODUCTS[name].kind.__name__ if name in PRODUCTS else "Image"
+        assert classes.get(kind, kind) == wanted
+        # Another durability or reliability would match no publisher of ours.
+        assert display["Topic"]["Durability Policy"] == "Volatile"
+
+
+def test_foxglove_shows_topics_that_are_there() -> None:
+    layout = json.loads((ROOT / "config/foxglove.json").read_text())
+    panels = layout["configById"]
+    images = {p["imageMode"]["imageTopic"] for p in panels.values() if "imageMode" in p}
+    assert images == {SegmenterSettings.image_topic, "/regseg/mask", "/regseg/overlay"}
+    (view,) = (panel for name, panel in panels.items() if name.startswith("3D!"))
+    kinds = {"OccupancyGrid", "LaserScan", "PointCloud2"}
+    in_space = {f"/regseg/{name}" for name, p in PRODUCTS.items() if p.kind.__name__ in kinds}
+    assert set(view["topics"]) == in_space and view["followTf"] == SegmenterSettings.ground_frame
+    shown = {topic for topic, given in view["topics"].items() if given["visible"]}
+    assert shown == {"/regseg/grid", "/regseg/free_space"}
+    placed = re.findall(r'"((?:3D|Image)!\w+)"', json.dumps(layout["layout"]))
+    assert sorted(placed) == sorted(panels)
+
+
+def test_groups_that_come_with_it_hold_the_shipped_classes() -> None:
+    labels = find_weights(zoo.DEFAULT, None, None)[0].labels
+    groups = Groups.load(str(ROOT / "config" / "groups.yaml"), labels)
+    assert set(groups.groups_of(labels)) == set(labels.names)
+    assert {group.role for group in groups.groups} == set(Role)
+
+
+@pytest.mark.parametrize(
+    "settings", [SegmenterSettings, SourceSettings, RecorderSettings, GroundRecorderSettings]
+)
 def test_every_parameter_says_what_it_means(settings: type[object]) -> None:
     for name, (default, entry) in described(settings).items():
         assert entry.description.endswith("."), name
