@@ -7,7 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from places import ROOT
+
+from regseg_core import zoo
+from regseg_core.groups import Groups
+from regseg_core.weights import find_weights
+from regseg_ros.geometry.products import PRODUCTS
+from regseg_ros.settings import SegmenterSettings, described
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -40,6 +47,42 @@ def test_troubleshooting_quotes_what_the_code_says() -> None:
     said = texts()
     assert len(quoted) > 20
     assert [piece for piece in sorted(pieces) if piece not in said] == []
+
+
+def test_places_quotes_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "places.md").read_text()
+    table = page.partition("## What stops it")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    quoted = {text for row in rows for text in re.findall(r"`([^`]+)`", row)}
+    pieces = {piece.strip() for text in quoted for piece in text.split("...")}
+    said = texts()
+    assert len(quoted) > 15
+    assert [piece for piece in sorted(pieces) if piece not in said] == []
+
+
+def test_places_names_parameters_and_outputs_that_are_there() -> None:
+    page = (ROOT / "docs" / "places.md").read_text()
+    launched = re.findall(r"^ros2 launch regseg_ros \S+ (.*)$", page, re.MULTILINE)
+    given = {name for line in launched for name in re.findall(r"(\w+):=", line)}
+    assert given and given <= {*described(SegmenterSettings), "nav2"}
+    pictures = set(re.findall(r"\]\(places-(\w+)\.jpg\)", page))
+    assert pictures == {*PRODUCTS, "cost", "label_small"} - {"obstacles"}
+    for name in PRODUCTS:
+        assert f"`{name}`" in page
+
+
+def test_yaml_in_places_can_be_read() -> None:
+    page = (ROOT / "docs" / "places.md").read_text()
+    labels = find_weights(zoo.DEFAULT, None, None)[0].labels
+    blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    groups = [Groups.from_dict(block) for block in blocks if "groups" in block]
+    assert len(groups) == 2
+    for found in groups:
+        assert set(found.groups_of(labels)) == {n for g in found.groups for n in g.classes}
+    ids = groups[1].table(labels)[list(labels.ids)]
+    assert set(ids) == {0, 1}, "nvblox takes 255 for something that moves"
+    moving = {n for n, i in zip(labels.names, ids, strict=True) if i}
+    assert moving == {"car", "pedestrian", "bicyclist"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,8 +13,10 @@ pytest.importorskip("rclpy", reason="no ROS 2 here")
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it has no wheel")
 
 from installed import Installed
+from nav_msgs.msg import OccupancyGrid
 from processes import children
 from rig import PATIENCE, Rig, image
+from sensor_msgs.msg import PointCloud2
 
 from regseg_core.data.synthetic import SyntheticStreet
 
@@ -95,13 +97,17 @@ def test_the_demo_has_its_own_camera(installed: Installed, fresh: Rig, tmp_path:
     keyed.write_text("regseg: {ros__parameters: {overlay_alpha: 1.0}}")
     arguments = ["namespace:=robot1", "rviz:=false", "overlay_alpha:=1", "confidence:=false"]
     arguments += ["imag_topic:=/lens", f"params_file:={keyed}"]
+    arguments += ["camera_height:=1.6", "depth_topic:=/camera/depth/image_raw"]
     launch(fresh, installed, "demo.launch.py", *arguments)
     fresh.until_said("sets nothing for /robot1/regseg: it is for /regseg. A section `/**:`")
     fresh.until_said(
         "imag_topic:= is no launch argument and does nothing: did you mean image_topic"
     )
     masks = fresh.listen("/robot1/regseg/mask")
-    fresh.until(lambda: len(masks) >= 3)
+    # The street comes with its calibration and depth.
+    grids = fresh.listen("/robot1/regseg/grid", OccupancyGrid)
+    points = fresh.listen("/robot1/regseg/points", PointCloud2)
+    fresh.until(lambda: len(masks) >= 3 and grids and points)
     assert fresh.stop() == 0
 
 

@@ -35,7 +35,9 @@ def test_files_are_where_ros_looks_for_them(installed: Installed) -> None:
         "config/segment.yaml",
         "config/four_cameras.yaml",
         "config/security/regseg.policy.xml",
+        "config/groups.yaml",
         "config/regseg.rviz",
+        "config/foxglove.json",
         "config/fastdds.xml",
         "config/fastdds-large.xml",
     ):
