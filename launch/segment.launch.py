@@ -114,8 +114,8 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     if given("rviz") == "true":
         config = Path(launch_config.log_dir, "regseg.rviz")
         template = (SHARE / "config" / "regseg.rviz").read_text()
-        known = {**(set_by_file or {}), **{name: given(name) for name in parameters}}
-        config.write_text(rviz_config(template, node, cameras, known))
+        in_force = {**(set_by_file or {}), **{name: given(name) for name in parameters}}
+        config.write_text(rviz_config(template, node, cameras, in_force))
         started.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(config)]))
     return started
 
