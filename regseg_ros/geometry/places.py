@@ -118,7 +118,7 @@ class Places:
         if newest is not None:
             self._make(GROUND, lambda: self._on_ground(newest))
         if self._needs() & {DEPTH, POINTS}:
-            slop = parameters.read(self._node, SegmenterSettings).sync_slop
+            slop = self._node.get_parameter("sync_slop").value
             if (pair := self._pairs.take(self._sensor.kept, slop)) is not None:
                 self._make(DEPTH, lambda: self._with_sensor(*pair, calibrated=False))
                 self._make(POINTS, lambda: self._with_sensor(*pair))
@@ -130,7 +130,7 @@ class Places:
             if trouble := self._sensor_trouble(need):
                 self._troubles[need] = trouble
         for need in set(self._troubles) - needs:
-            del self._troubles[need]
+            self._troubles.pop(need, None)  # the other thread may have been faster
         whose = f" of {self._camera}" if self._camera else ""
         if not self._troubles:
             self._good = self._made
