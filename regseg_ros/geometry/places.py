@@ -103,8 +103,9 @@ class Places:
     def put(self, segmented: Segmented) -> None:
         """Leaves a segmentation for the thread."""
         needs = self._needs()
-        with self._lock:
-            self._newest = segmented
+        if GROUND in needs:
+            with self._lock:
+                self._newest = segmented
         # For a sensor that is silent none waits: each holds its image.
         if needs & {DEPTH, POINTS} and self._sensor.is_heard:
             self._pairs.wait(nanoseconds(segmented.header.stamp), segmented)
