@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -145,6 +146,7 @@ def in_process(fresh: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     with ends:
         yield start
+    gc.collect()  # Its lifecycle services go with its last reference.
 
 
 def test_a_backend_that_raises_once_and_always(fresh: Rig, in_process: Callable[[], Moody]) -> None:

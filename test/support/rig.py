@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -34,9 +33,6 @@ from regseg_ros.demo import private_environment
 
 #: Seconds that anything here may take on a busy machine.
 PATIENCE = 60.0
-
-#: Seconds after which a request counts as lost.
-_LOST = 15.0
 
 #: Where the node hears its camera by default.
 TOPIC = "/camera/image_raw"
@@ -259,19 +255,10 @@ class Rig:
         return self._clients[service]
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
-        """What a service answers. A request that is lost on its way is sent again, with a warning.
-
-        One in some hundreds is: Fast DDS never gives it to the node, which is idle and answers the
-        next one. Asking twice changes nothing where the first was only slow: its answer counts.
-        """
-        client = self.client(kind, service)
-        asked = [client.call_async(request)]
-        self.until(asked[0].done, _LOST, strict=False)
-        if not asked[0].done():
-            warnings.warn(f"a request to {service} was lost, or is slow", stacklevel=2)
-            asked.append(client.call_async(request))
-            self.until(lambda: any(future.done() for future in asked))
-        return next(future.result() for future in asked if future.done())
+        """What a service answers."""
+        future = self.client(kind, service).call_async(request)
+        self.until(future.done)
+        return future.result()
 
 
 def status(rig_: Rig, camera: str = "") -> dict[str, Any]:
