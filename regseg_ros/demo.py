@@ -206,6 +206,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except (DemoError, FileError) as error:
         sys.exit(f"demo failed: {error}")
+    except KeyboardInterrupt:
+        sys.exit("demo interrupted: the film and the pictures are not complete")
     print(f"\n{table(figures)}\n")
     if not figures["masks"]:
         sys.exit(

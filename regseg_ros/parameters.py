@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -65,6 +66,22 @@ def declare_cameras(node: Node, names: Iterable[str]) -> None:
         for field, (_, entry) in described(CameraSettings).items():
             if not node.has_parameter(f"{name}.{field}"):
                 _declare_one(node, f"{name}.{field}", getattr(defaults, field), entry)
+
+
+def misspelt(node: Node) -> dict[str, str]:
+    """Parameters that were given and are none of the node's, and the one that may be meant.
+
+    rclpy says nothing of them. Those of ROS itself are left out.
+    """
+    known = [name for name in node.get_parameters_by_prefix("") if "." not in name]
+    given = [
+        name
+        for name in node._parameter_overrides
+        if not node.has_parameter(name) and not name.startswith("qos_overrides.")
+    ]
+    return {
+        name: next(iter(get_close_matches(name.rpartition(".")[2], known, 1)), "") for name in given
+    }
 
 
 def read(node: Node, settings: type[Settings], camera: str = "") -> Settings:

@@ -68,6 +68,9 @@ class SegmenterNode(UndoingNode):
         settings = parameters.read(self, SegmenterSettings)
         names = settings.camera_names
         parameters.declare_cameras(self, names)
+        for wrong, meant in parameters.misspelt(self).items():
+            hint = f": did you mean {meant}" if meant else ""
+            self.get_logger().warning(f"{wrong} is no parameter and does nothing{hint}")
         undo.enter_context(ToNode(self.get_logger()))
         self._network: Network | None = Network(self, names, undo)
         undo.callback(self._forget)
