@@ -24,6 +24,7 @@ from regseg_ros.input import Input
 from regseg_ros.logs import Warnings
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.monitor import Monitor
+from regseg_ros.names import beside
 from regseg_ros.publishing import ToCompress, Topics, publisher
 from regseg_ros.settings import CameraSettings, SegmenterSettings, Thresholds
 from regseg_ros.statistics import OVER_RATE, REPLACED, FrameStatistics
@@ -55,8 +56,8 @@ class Camera:
         self.input = Input(node, self._settings, self._receive, self._lose)
         create = functools.partial(publisher, node, f"{name}/" if name else "", undo)
         self.topics = Topics(outputs, create, Warnings(node.get_logger()))
-        info = f"{self._settings.image_topic.rpartition('/')[0]}/camera_info"
-        self._infos = Companion(node, CameraInfo, self._settings.camera_info_topic or info)
+        info = self._settings.camera_info_topic or beside(self._settings.image_topic, "camera_info")
+        self._infos = Companion(node, CameraInfo, info)
         self.places = Places(node, name, self._infos, transforms, create)
         self._rate_parameter = f"{name}.max_rate" if name else "max_rate"
         self._mailbox: Mailbox[Arrival] | None = None

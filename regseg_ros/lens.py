@@ -12,6 +12,7 @@ from regseg_core.data.synthetic import STREET, SyntheticStreet
 from regseg_core.geometry.camera_model import CameraModel, Floats
 from regseg_ros.geometry.calibration import info_message
 from regseg_ros.messages import message_bytes
+from regseg_ros.names import beside
 from regseg_ros.settings import SourceSettings
 
 
@@ -24,14 +25,14 @@ class Lens:
 
     def __init__(self, node: Node, settings: SourceSettings, qos: QoSProfile) -> None:
         self._focal, self._rate = settings.focal, settings.rate
-        beside = settings.image_topic.rpartition("/")[0]
+        camera = settings.image_topic
         self._street: SyntheticStreet | None = None
         if str(settings.source) == STREET:
             self._street = SyntheticStreet(settings.width, settings.height)
-            self._depth = node.create_publisher(Image, f"{beside}/depth/image_raw", qos)
+            self._depth = node.create_publisher(Image, beside(camera, "depth/image_raw"), qos)
         self._is_known = self._street is not None or self._focal > 0
         if self._is_known:
-            self._info = node.create_publisher(CameraInfo, f"{beside}/camera_info", qos)
+            self._info = node.create_publisher(CameraInfo, beside(camera, "camera_info"), qos)
 
     def publish(self, image: Image, number: int) -> None:
         """Of an image, the source's frame of that number from 0 on."""

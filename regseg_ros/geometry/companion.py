@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from regseg_ros.geometry.pairs import Kept, nanoseconds
+from regseg_ros.names import refuse_wrong
 
 #: Best effort hears every publisher; some messages wait while others are worked on.
 _QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -18,11 +19,17 @@ _SILENT = 2.0
 
 
 class Companion:
-    """Heard while it is wanted. `arrived` is called in the executor's thread."""
+    """Heard while it is wanted. `arrived` is called in the executor's thread.
+
+    Raises ArgumentError for a topic that has no name in ROS.
+    """
 
     def __init__(
         self, node: Node, kind: Any, topic: str, arrived: Callable[[], None] = lambda: None
     ) -> None:
+        if topic:
+            # At once: later it would fail again and again, and no camera after it would be heard.
+            refuse_wrong(node, topic)
         self._node, self._kind, self._arrived = node, kind, arrived
         self.topic = topic
         #: Its messages, by their stamps.

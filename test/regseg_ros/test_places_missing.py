@@ -101,6 +101,14 @@ def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
     send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")
 
 
+def test_a_sensors_topic_that_is_no_name_is_said_at_once(fresh: Rig) -> None:
+    fresh.start("-p", "depth_topic:=/depth image")
+    fresh.until(lambda: fresh.process and fresh.process.poll() is not None)
+    assert fresh.process is not None and fresh.process.returncode == 1
+    assert "configure failed: '/depth image' is no topic: topic name must not" in fresh.said()
+    assert "Traceback" not in fresh.said()
+
+
 def test_a_camera_whose_place_is_in_tf(fresh: Rig, tmp_path: Path) -> None:
     known = tmp_path / "tf.json"
     stand_in = str(ROOT / "test" / "support" / "tf2")
