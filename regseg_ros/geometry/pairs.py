@@ -31,6 +31,7 @@ class Kept(Generic[Message]):
         """Keeps it in place of the oldest."""
         with self._lock:
             self._messages[stamp] = message
+            self._messages.move_to_end(stamp)
             while len(self._messages) > _KEPT:
                 self._messages.popitem(last=False)
 
@@ -56,8 +57,8 @@ class Pairs(Generic[Item, Message]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, Item]] = deque(maxlen=_WAITING)
-        #: Seconds between the last item that found no message and the next one to it.
-        self.apart: float | None = None
+        self._apart: float | None = None
+        self._found = False
 
     def wait(self, stamp: int, item: Item) -> None:
         """Lets an item wait; the oldest goes where too many do."""
@@ -68,7 +69,7 @@ class Pairs(Generic[Item, Message]):
         """The newest item whose message is there, at most `slop` seconds off; older ones go.
 
         An item waits until its message cannot come any more: until there is one of its stamp, or a
-        later one.
+        later one, or too many wait.
         """
         there = messages.items()
         if not there:
@@ -76,6 +77,9 @@ class Pairs(Generic[Item, Message]):
         latest = max(stamp for stamp, _ in there)
         with self._lock:
             decided = [entry for entry in self._waiting if entry[0] <= latest]
+            # A sensor whose clock is behind never sends a later one.
+            if not decided and len(self._waiting) == _WAITING:
+                decided = [self._waiting[0]]
             for entry in decided:
                 self._waiting.remove(entry)
         found = None
@@ -83,13 +87,22 @@ class Pairs(Generic[Item, Message]):
             at, message = min(there, key=lambda entry: abs(entry[0] - stamp))
             apart = (at - stamp) * 1e-9
             if abs(apart) <= slop:
-                found, self.apart = (item, message), None
-            elif found is None:
-                self.apart = apart
+                found, self._apart, self._found = (item, message), None, True
+            else:
+                self._apart = apart
         return found
+
+    def apart(self) -> float | None:
+        """Seconds between the last item that found no message and the next one to it.
+
+        None where one has found its message since the last question: of a fast camera not every
+        image has one.
+        """
+        found, self._found = self._found, False
+        return None if found else self._apart
 
     def clear(self) -> None:
         """Forgets what waits."""
         with self._lock:
             self._waiting.clear()
-        self.apart = None
+        self._apart, self._found = None, False

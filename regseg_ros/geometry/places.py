@@ -84,6 +84,9 @@ class Places:
         """Works in the thread that takes from a mailbox; warns after so many seconds in vain."""
         self._mailbox, self._watch = mailbox, Watch(patience)
         self._troubles = {}
+        # What came while the node was being deactivated is old by now.
+        self._newest = None
+        self._pairs.clear()
         undo.callback(self._close)
 
     def wanted(self) -> list[str]:
@@ -95,6 +98,8 @@ class Places:
         needs = self._needs()
         self._depth.attend(bool(needs & {DEPTH, POINTS}))
         self._cloud.attend(POINTS in needs and not self._depth.topic)
+        if not (needs & {DEPTH, POINTS} and self._sensor.is_heard):
+            self._pairs.clear()
 
     def needs_info(self) -> bool:
         """Whether the calibration is needed."""
@@ -121,14 +126,15 @@ class Places:
         if self._needs() & {DEPTH, POINTS}:
             slop = self._node.get_parameter("sync_slop").value
             if (pair := self._pairs.take(self._sensor.kept, slop)) is not None:
-                self._make(DEPTH, lambda: self._with_sensor(*pair, calibrated=False))
+                if self._depth.topic:
+                    self._make(DEPTH, lambda: self._with_sensor(*pair, calibrated=False))
                 self._make(POINTS, lambda: self._with_sensor(*pair))
 
     def look(self) -> Remark | None:
         """What there is to say, once a second."""
-        needs = self._needs()
+        needs, apart = self._needs(), self._pairs.apart()
         for need in needs & {DEPTH, POINTS}:
-            if trouble := self._sensor_trouble(need):
+            if trouble := self._sensor_trouble(need, apart):
                 self._troubles[need] = trouble
         for need in set(self._troubles) - needs:
             self._troubles.pop(need, None)  # the other thread may have been faster
@@ -203,7 +209,7 @@ class Places:
             return self._transforms.find(camera, lidar, "cloud_to_camera")
         return transform(given[3:], given[:3])
 
-    def _sensor_trouble(self, need: str) -> str:
+    def _sensor_trouble(self, need: str, apart: float | None) -> str:
         sensor = self._sensor
         if need == DEPTH and not self._depth.topic:
             return "depth_topic is not set"
@@ -211,7 +217,7 @@ class Places:
             return "neither depth_topic nor cloud_topic is set"
         if silence := sensor.silence():
             return silence
-        if (apart := self._pairs.apart) is not None:
+        if apart is not None:
             return (
                 f"stamps on {sensor.topic} are {abs(apart):.3f} s"
                 f" {'after' if apart > 0 else 'before'} those of the images: check its clock, or"
@@ -220,8 +226,9 @@ class Places:
         return ""
 
     def _wake(self) -> None:
-        if self._mailbox is not None:
-            self._mailbox.put(self, self)
+        mailbox = self._mailbox  # another thread may close it
+        if mailbox is not None:
+            mailbox.put(self, self)
 
     def _close(self) -> None:
         self._mailbox = None

@@ -139,7 +139,7 @@ def paired(images: list[int], messages: list[int], slop: float) -> tuple[Any, fl
         pairs.wait(stamp, stamp)
     for stamp in messages:
         kept.add(stamp, stamp)
-    return pairs.take(kept, slop), pairs.apart
+    return pairs.take(kept, slop), pairs.apart()
 
 
 def test_images_wait_for_what_was_measured_with_them() -> None:
@@ -154,6 +154,41 @@ def test_images_wait_for_what_was_measured_with_them() -> None:
     for stamp in range(100):
         kept.add(stamp, stamp)
     assert len(kept.items()) == 20 and kept.best(95) == 95 and kept.best(3) == 99
+    kept.add(95, 950)
+    assert kept.best(3) == 950, "what came last, also under a stamp that was there"
+
+
+def test_a_sensor_whose_clock_is_behind_is_noticed() -> None:
+    """No message of it is ever as late as an image, so that none would be decided."""
+    kept: Kept[int] = Kept()
+    pairs: Pairs[int, int] = Pairs()
+    for number in range(30):
+        kept.add(number * 33_000_000, number)
+        pairs.wait(10_000_000_000 + number * 33_000_000, number)
+        assert pairs.take(kept, 0.05) is None
+    assert pairs.apart() == pytest.approx(-9.7, abs=0.1)
+
+
+def test_images_between_two_messages_are_no_trouble() -> None:
+    """A camera of 30 Hz and depth of 15 Hz, exactly paired: every other image has none."""
+    kept: Kept[int] = Kept()
+    pairs: Pairs[int, int] = Pairs()
+    pairs.wait(0, 0)
+    for second in range(3):
+        taken = []
+        for number in range(second * 15, second * 15 + 15):
+            kept.add(number * 66, number)
+            taken.append(pairs.take(kept, 0.0))
+            pairs.wait(number * 66 + 33, -1)
+            pairs.wait(number * 66 + 66, number + 1)
+        assert all(taken) and pairs.apart() is None
+    # And then none at all, which the last image between two shows.
+    for number in range(50, 55):
+        kept.add(number * 66, number)
+        pairs.wait(number * 66 + 33, -1)
+        pairs.take(kept, 0.0)
+    pairs.apart()
+    assert pairs.apart() == pytest.approx(-33e-9)
 
 
 def test_transforms_come_from_tf_or_say_what_is_missing(

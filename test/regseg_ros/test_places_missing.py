@@ -101,6 +101,32 @@ def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
     send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")
 
 
+def test_a_lidar_gives_no_depth_and_a_clock_that_is_behind_is_said(running: Rig) -> None:
+    got = running.listen("/regseg/rear/points", PointCloud2)
+    running.listen("/regseg/rear/static_depth")
+    others: dict[str, Any] = {"/rear/camera_info": info()}
+    scanned = cloud(np.array([[5, 0, 0]], np.float32))
+    text = "no /regseg/rear/static_depth: depth_topic is not set"
+    beside = {"/lidar": scanned, **others}
+    send_until(running, "rear", beside, lambda: got and text in trouble(running, "rear"))
+    assert "Traceback" not in running.said()
+
+    lidar = running.publisher("/lidar", PointCloud2)
+
+    def behind() -> bool:
+        """As a lidar's that counts from its own start."""
+        scanned.header.stamp.sec += 1
+        lidar.publish(scanned)
+        for _ in range(4):
+            running.send(image(FRAME, "rgb8"), "/rear/image_raw")
+            running.spin(0.1)
+        return "s before those of the images" in trouble(running, "rear")
+
+    running.stamp += 1000
+    scanned.header.stamp.sec = 1
+    send_until(running, "rear", others, behind)
+
+
 def test_a_sensors_topic_that_is_no_name_is_said_at_once(fresh: Rig) -> None:
     fresh.start("-p", "depth_topic:=/depth image")
     fresh.until(lambda: fresh.process and fresh.process.poll() is not None)
