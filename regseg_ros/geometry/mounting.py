@@ -29,7 +29,7 @@ class Mounting:
         self._model: CameraModel | None = None
         self._view: GroundView | None = None
         self._grid: GroundGrid | None = None
-        self._costs: dict[int, int] = {}
+        self._costs: tuple[dict[int, int], dict[int, int]] = {}, {}
 
     def model(self, info: CameraInfo, rectified: bool, labels: tuple[int, ...]) -> CameraModel:
         """Of images whose labels are H x W. Raises CalibrationError, also for another size."""
@@ -65,15 +65,20 @@ class Mounting:
         return self._view
 
     def grid(self, view: GroundView, result: Segmentation, votes: int) -> GroundGrid:
-        """The map of that ground, with the costs of the groups that are ground."""
-        cost = result.costs()
-        costs = {
-            number: round(int(cost[number]) * LETHAL / LETHAL_COST)
-            for number in result.ids(Role.GROUND)
-            if cost[number] <= LETHAL_COST
-        }
+        """The map of that ground, with the costs of the groups that are ground or stand on it."""
+        costs = _costs(result, Role.GROUND), _costs(result, Role.OBSTACLE, Role.DYNAMIC)
         old = self._grid
         if old is None or old.view is not view or old.votes != votes or self._costs != costs:
-            self._grid, self._costs = GroundGrid(view, costs, votes), costs
+            self._grid, self._costs = GroundGrid(view, costs[0], votes, costs[1]), costs
         assert self._grid is not None
         return self._grid
+
+
+def _costs(result: Segmentation, *roles: Role) -> dict[int, int]:
+    """Of a map, by the ids that have one of these roles; without those of unknown cost."""
+    cost = result.costs()
+    return {
+        number: round(int(cost[number]) * LETHAL / LETHAL_COST)
+        for number in result.ids(*roles)
+        if cost[number] <= LETHAL_COST
+    }

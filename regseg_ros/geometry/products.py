@@ -17,6 +17,7 @@ from regseg_core.geometry.ground import ground_depth
 from regseg_core.geometry.points import autoware, places, without
 from regseg_core.groups import Role
 from regseg_ros.geometry.clouds import cloud_message
+from regseg_ros.geometry.pairs import nanoseconds
 from regseg_ros.geometry.scene import Scene
 from regseg_ros.messages import message_bytes
 
@@ -79,7 +80,8 @@ def _free_space(scene: Scene) -> LaserScan:
 def _grid(scene: Scene) -> OccupancyGrid:
     grid, view = scene.grid, scene.view
     assert grid is not None and view is not None
-    cells = grid.add(scene.result.labels, scene.free)
+    taken = nanoseconds(scene.header.stamp) * 1e-9
+    cells = grid.add(scene.result.labels, scene.free, taken)
     found = OccupancyGrid(header=Header(stamp=scene.header.stamp, frame_id=scene.ground_frame))
     found.info.map_load_time = scene.header.stamp
     found.info.resolution = view.cell

@@ -195,6 +195,33 @@ def test_most_frames_decide_what_a_cell_is() -> None:
         GroundGrid(view, {ROAD: 254})
 
 
+@pytest.mark.parametrize("gap", [5.0, -5.0])
+def test_frames_from_before_a_gap_have_no_vote(gap: float) -> None:
+    """A map that nobody has asked for, or of a bag that begins anew."""
+    view = GroundView(LEVEL, Pose(1.0), cell=0.1, max_range=6)
+    grid = GroundGrid(view, {ROAD: 0, PAVEMENT: 30}, votes=3)
+    found = []
+    for label, taken in ((ROAD, 10.0), (ROAD, 10.1), (PAVEMENT, 10.2), (PAVEMENT, 10.2 + gap)):
+        labels = np.full((360, 480), label, np.uint8)
+        free = free_space(view, labels, {ROAD, PAVEMENT}, unknown=255)
+        found.append(set(np.unique(grid.add(labels, free, taken))))
+    assert found[2:] == [{UNKNOWN, 0}, {UNKNOWN, 30}]
+
+
+def test_what_stands_costs_what_its_group_does() -> None:
+    pose = Pose(1.0, pitch=0.1)
+    view = GroundView(LEVEL, pose, cell=0.1, max_range=8)
+    labels = plane(LEVEL, pose, 3.0, 8.0)
+    free = free_space(view, labels, {ROAD}, unknown=255)
+    lethal = GroundGrid(view, {ROAD: 0}).add(labels, free)
+    grass = GroundGrid(view, {ROAD: 0}, feet={CAR: 40}).add(labels, free)
+    assert set(np.unique(lethal)) == {UNKNOWN, 0, LETHAL}
+    assert set(np.unique(grass)) == {UNKNOWN, 0, 40}
+    assert np.array_equal(grass == 40, lethal == LETHAL)
+    with pytest.raises(ArgumentError, match="costs must be 0 to 100, not 8: 101"):
+        GroundGrid(view, {ROAD: 0}, feet={CAR: 101})
+
+
 def test_where_a_pixel_covers_more_than_a_cell_nothing_is_known() -> None:
     fine = GroundView(LEVEL, Pose(0.5), cell=0.02, max_range=50)
     coarse = GroundView(LEVEL, Pose(0.5), cell=0.2, max_range=50)
