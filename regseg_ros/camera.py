@@ -28,6 +28,7 @@ from regseg_ros.names import beside
 from regseg_ros.publishing import ToCompress, Topics, publisher
 from regseg_ros.settings import CameraSettings, SegmenterSettings, Thresholds
 from regseg_ros.statistics import OVER_RATE, REPLACED, FrameStatistics
+from regseg_ros.watch import Remark, Watch
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Camera:
         self.statistics, self._has_published, self._next_due = FrameStatistics(), False, 0.0
         limits = parameters.read(self._node, Thresholds)
         self._monitor = Monitor(self._node, self.name, self.statistics, limits)
+        self._info_watch = Watch(limits.no_mask_after)
         self._mailbox, self._lazy = mailbox, lazy
         undo.callback(self._close)
         self.places.start(to_place, limits.no_mask_after, undo)
@@ -95,7 +97,7 @@ class Camera:
             self.input.open()
         elif not wanted and self.input.is_open:
             self.input.close()
-        self._infos.attend(self.topics.wants_info() or self.places.needs_info())
+        self._infos.attend(bool(self.topics.wanted_infos()) or self.places.needs_info())
         self.places.attend()
 
     def wanted(self) -> list[str]:
@@ -134,7 +136,7 @@ class Camera:
             result, header, wanted, Style(settings.overlay_alpha, small), to_compress
         )
         info = self._infos.kept.best(nanoseconds(header.stamp))
-        if info is not None and self.topics.wants_info():
+        if info is not None and self.topics.wanted_infos():
             # The one that waits goes on being the camera's.
             self.topics.publish_info(copy.copy(info), header, small)
         self.places.put(Segmented(result, header, settings))
@@ -155,8 +157,20 @@ class Camera:
         wanted = bool(self.wanted())
         status = self._monitor.look(segment, self.input.source, wanted, transport)
         self._monitor.say(self.places.look())
+        self._monitor.say(self._look_for_calibrations())
         status.values.append(KeyValue(key="points and ground", value=self.places.trouble or "ok"))
         return status
+
+    def _look_for_calibrations(self) -> Remark | None:
+        wanted = self.topics.wanted_infos()
+
+        def reason(_: float) -> str | None:
+            if silence := self._infos.silence():
+                return f"no {', '.join(wanted)}: no calibration: {silence}"
+            return self.topics.uncalibrated or None
+
+        title = f"calibrations of {self.title}"
+        return self._info_watch.ask(title, bool(wanted), self.topics.calibrated, reason)
 
     def summary(self, segment: Segmenter) -> str:
         """What became of its frames, in a line."""

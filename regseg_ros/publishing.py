@@ -65,16 +65,18 @@ class Topics:
         self._compressed = {name: create(CompressedImage, f"{name}/compressed") for name in outputs}
         self._info = create(CameraInfo, "camera_info")
         self._small_info = create(CameraInfo, "label_small/camera_info")
+        #: How often the calibrations that are wanted went out, and why one does not.
+        self.calibrated, self.uncalibrated = 0, ""
 
     @property
     def names(self) -> list[str]:
         """Of the images, as the graph knows them."""
         return [str(publisher.topic_name) for publisher in self._images.values()]
 
-    def wants_info(self) -> bool:
-        """Whether somebody subscribes to a calibration."""
+    def wanted_infos(self) -> list[str]:
+        """The calibrations that somebody subscribes to, as the graph knows them."""
         infos = (self._info, self._small_info)
-        return any(info.get_subscription_count() for info in infos)
+        return [str(info.topic_name) for info in infos if info.get_subscription_count()]
 
     def wanted(self) -> list[str]:
         """The outputs that somebody subscribes to, as they are or compressed."""
@@ -123,7 +125,9 @@ class Topics:
             try:
                 self._small_info.publish(scaled_info(info, *small))
             except CalibrationError as error:
-                self._warn(f"no {self._small_info.topic_name}: {error}")
+                self.uncalibrated = f"no {self._small_info.topic_name}: {error}"
+                return
+        self.calibrated, self.uncalibrated = self.calibrated + 1, ""
 
 
 def compress(node: LifecycleNode, items: list[ToCompress]) -> None:

@@ -116,10 +116,8 @@ class GeometrySettings:
 
     def small_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the small outputs of an image of that size."""
-        across, down = self.label_size
-        if across > 0 and down > 0:
-            return across, down
-        return self.points_size(width, height)
+        across, down = self.points_size(width, height)
+        return self.label_size[0] or across, self.label_size[1] or down
 
     def points_size(self, width: int, height: int) -> tuple[int, int]:
         """How many points across and down."""

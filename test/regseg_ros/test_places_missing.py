@@ -15,7 +15,7 @@ from places import ROOT
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rig import Rig, image, pixels, rig, status
-from sensor_msgs.msg import LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
 from sensors import FRAME, SLANTED, cloud, depth, info, send_until, start
 
 from regseg_core import LabelSet, create_model
@@ -99,6 +99,21 @@ def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
     assert masks
     got.clear()
     send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")
+
+
+def test_a_calibration_that_is_wanted_and_missing_or_wrong_is_said(running: Rig) -> None:
+    masks = running.listen("/regseg/front/mask")
+    small = running.listen("/regseg/front/label_small/camera_info", CameraInfo)
+    nobody = "no /regseg/front/label_small/camera_info: no calibration: "
+    send_until(running, "front", {}, lambda: nobody in running.said())
+    zero = {"/front/camera_info": info(k=[0.0] * 9)}
+    bent = "no /regseg/front/label_small/camera_info: focal lengths are 0 and 0"
+    send_until(running, "front", zero, lambda: bent in running.said())
+    assert masks and not small
+    again = "calibrations of front (/front/image_raw) again"
+    good = {"/front/camera_info": info()}
+    send_until(running, "front", good, lambda: again in running.said())
+    assert small
 
 
 def test_a_lidar_gives_no_depth_and_a_clock_that_is_behind_is_said(running: Rig) -> None:

@@ -140,3 +140,14 @@ def test_settings_that_do_not_fit_are_explained(given: dict[str, object], reason
 def test_settings_are_read_without_ros_and_pytorch() -> None:
     text = Path(described.__code__.co_filename).read_text()
     assert not re.search(r"^(import|from) (rclpy|torch|regseg_core|numpy)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [((0, 0), (160, 120)), ((320, 240), (320, 240)), ((320, 0), (320, 120)), ((0, 60), (160, 60))],
+)
+def test_each_side_of_the_small_outputs_is_the_given_one_or_the_points(
+    given: tuple[int, int], size: tuple[int, int]
+) -> None:
+    settings = SegmenterSettings(label_size=given, points_stride=4)
+    assert settings.small_size(640, 480) == size
