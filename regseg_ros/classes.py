@@ -42,15 +42,20 @@ class Classes:
         shown = groups.label_set if source and groups is not None else labels
         self._hide()
         self._parameters = ClassParameters(self._node, labels, shown, always_sure)
-        self._labels, self._always_sure, self._source = labels, always_sure, source
+        self._labels, self._always_sure = labels, always_sure
         self._meaning = groups, bool(source)
         self._shown = shown
         self.announce()
 
     def attend(self) -> None:
         """Follows the parameter `groups`; call it some times a second."""
-        if self._node.get_parameter("groups").value != self._source:
+        if self._parameters is None or not self._parameters.groups_were_set:
+            return
+        self._parameters.groups_were_set = False
+        try:
             self.show(self._labels, self._always_sure)
+        except (OSError, ValueError) as error:  # a file that has changed since it was checked
+            self._node.get_logger().error(f"groups: {error}; those of before go on")
 
     def announce(self) -> None:
         """Sends the names of the classes."""
@@ -98,6 +103,8 @@ class ClassParameters:
 
     def __init__(self, node: Node, labels: LabelSet, shown: LabelSet, always_sure: bool) -> None:
         self._node, self._labels, self._always_sure = node, labels, always_sure
+        #: Perhaps to the same file, with something else in it.
+        self.groups_were_set = False
         self._values = {
             "class_names": list(shown.names),
             "class_ids": list(shown.ids),
@@ -120,6 +127,7 @@ class ClassParameters:
         values = {change.name: change.value for change in changes}
         if wrong := misfit(values, self._labels, self._always_sure):
             return refused(wrong)
+        self.groups_were_set |= "groups" in values
         return SetParametersResult(successful=True)
 
 

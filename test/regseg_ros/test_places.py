@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,27 +175,40 @@ def test_the_ground_before_a_camera_of_known_height(running: Rig, segment: Segme
     assert not known[:10].any(), "nothing above the horizon"
 
 
+def show(running: Rig, groups: str) -> str:
+    return put(running, "groups", type=ParameterType.PARAMETER_STRING, string_value=groups)
+
+
+def names(running: Rig) -> list[str]:
+    request = GetParameters.Request(names=["class_names"])
+    (value,) = running.call(GetParameters, "/regseg/get_parameters", request).values
+    return list(value.string_array_value)
+
+
 def test_groups_take_the_place_of_classes_while_the_node_runs(
     running: Rig, segment: Segmenter
 ) -> None:
-    def show(groups: str) -> str:
-        return put(running, "groups", type=ParameterType.PARAMETER_STRING, string_value=groups)
-
-    def names() -> list[str]:
-        request = GetParameters.Request(names=["class_names"])
-        (value,) = running.call(GetParameters, "/regseg/get_parameters", request).values
-        return list(value.string_array_value)
-
     labels, masks = running.listen("/regseg/front/label"), running.listen("/regseg/front/mask")
     costs = running.listen("/regseg/front/cost")
     classes, groups = segment(FRAME, "rgb8"), BUILT_IN["autoware"]
     meant = groups.table(classes.label_set)[classes.labels]
-    assert not show("autoware")
-    running.until(lambda: "ROAD" in names())
+    assert not show(running, "autoware")
+    running.until(lambda: "ROAD" in names(running))
     send_until(running, "front", {}, lambda: labels and masks and costs)
     assert np.array_equal(pixels(labels[-1]), meant)
     assert np.array_equal(pixels(masks[-1]), groups.label_set.palette[meant])
     assert np.array_equal(pixels(costs[-1]), groups.costs[meant])
-    assert "no groups 'nowhere': give a YAML file or one of" in show("nowhere")
-    assert not show("")
-    running.until(lambda: names() == list(classes.label_set.names))
+    assert "no groups 'nowhere': give a YAML file or one of" in show(running, "nowhere")
+    assert not show(running, "")
+    running.until(lambda: names(running) == list(classes.label_set.names))
+
+
+def test_a_file_of_groups_that_is_set_again_is_read_again(running: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "groups.yaml"
+    group = "{name: NAME, color: [1, 2, 3], cost: 0, role: ground, classes: [road]}"
+    for name in ("drive", "walk"):
+        file.write_text(f"groups: [{group.replace('NAME', name)}]")
+        assert not show(running, str(file))
+        running.until(lambda name=name: names(running) == [name])  # type: ignore[misc]
+    assert not show(running, "")
+    running.until(lambda: "road" in names(running))
