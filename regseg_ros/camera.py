@@ -138,7 +138,7 @@ class Camera:
         info = self._infos.kept.best(nanoseconds(header.stamp))
         if info is not None and self.topics.wanted_infos():
             # The one that waits goes on being the camera's.
-            self.topics.publish_info(copy.copy(info), header, small)
+            self.topics.publish_info(copy.copy(info), header, result.labels.shape, small)
         self.places.put(Segmented(result, header, settings))
         latency = time.monotonic() - arrival.received
         self.statistics.segmented(latency)

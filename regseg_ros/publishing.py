@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from regseg_core import Segmentation
 from regseg_core.geometry.camera_model import CalibrationError
 from regseg_core.outputs import Output, Style
-from regseg_ros.geometry.calibration import scaled_info
+from regseg_ros.geometry.calibration import camera_model_of, scaled_info
 from regseg_ros.logs import THROTTLE
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.messages import compressed_message, image_message
@@ -113,16 +113,19 @@ class Topics:
                 item = ToCompress(compressed, output, result, style, header)
                 to_compress.put(compressed, item)
 
-    def publish_info(self, info: CameraInfo, header: Header, small: tuple[int, int]) -> None:
+    def publish_info(
+        self, info: CameraInfo, header: Header, labels: tuple[int, ...], small: tuple[int, int]
+    ) -> None:
         """Sends the camera's own calibration, and that of the small outputs, under their header.
 
-        `small`: their width and height.
+        `labels`: height and width of the images. `small`: width and height of the small outputs.
         """
         info.header = header
         if self._info.get_subscription_count():
             self._info.publish(info)
         if self._small_info.get_subscription_count():
             try:
+                camera_model_of(info, labels)
                 self._small_info.publish(scaled_info(info, *small))
             except CalibrationError as error:
                 self.uncalibrated = f"no {self._small_info.topic_name}: {error}"

@@ -7,7 +7,7 @@ import copy
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from regseg_core.geometry.camera_model import CameraModel
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel
 
 
 def camera_model(info: CameraInfo, rectified: bool = False) -> CameraModel:
@@ -29,6 +29,19 @@ def camera_model(info: CameraInfo, rectified: bool = False) -> CameraModel:
         model="" if rectified else info.distortion_model,
         distortion=() if rectified else tuple(info.d),
     )
+
+
+def camera_model_of(
+    info: CameraInfo, labels: tuple[int, ...], rectified: bool = False
+) -> CameraModel:
+    """The same, of images whose labels are H x W. Raises CalibrationError for another size."""
+    model = camera_model(info, rectified)
+    if (model.height, model.width) != labels:
+        raise CalibrationError(
+            f"the calibration is for {model.width} x {model.height} pixels, the images have"
+            f" {labels[1]} x {labels[0]}: calibrate the camera at the size that it sends"
+        )
+    return model
 
 
 def info_message(camera: CameraModel, header: Header) -> CameraInfo:

@@ -8,12 +8,12 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from regseg_core import Segmentation
-from regseg_core.geometry.camera_model import CalibrationError, CameraModel
+from regseg_core.geometry.camera_model import CameraModel
 from regseg_core.geometry.grid import LETHAL, GroundGrid
 from regseg_core.geometry.ground import GroundView, Pose
 from regseg_core.groups import LETHAL as LETHAL_COST
 from regseg_core.groups import Role
-from regseg_ros.geometry.calibration import camera_model
+from regseg_ros.geometry.calibration import camera_model_of
 from regseg_ros.geometry.transforms import Transforms
 from regseg_ros.settings import CameraSettings, SegmenterSettings
 
@@ -33,12 +33,7 @@ class Mounting:
 
     def model(self, info: CameraInfo, rectified: bool, labels: tuple[int, ...]) -> CameraModel:
         """Of images whose labels are H x W. Raises CalibrationError, also for another size."""
-        model = camera_model(info, rectified)
-        if (model.height, model.width) != labels:
-            raise CalibrationError(
-                f"the calibration is for {model.width} x {model.height} pixels, the images have"
-                f" {labels[1]} x {labels[0]}: calibrate the camera at the size that it sends"
-            )
+        model = camera_model_of(info, labels, rectified)
         if self._model != model:
             self._model = model
         assert self._model is not None

@@ -34,8 +34,9 @@ class Transforms:
                 raise CalibrationError(
                     f"tf2_ros is not installed: install it, or set {instead}"
                 ) from None
-            self._buffer = tf2_ros.Buffer()
-            self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+            buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(buffer, self._node)
+            self._buffer = buffer
         try:
             found = self._buffer.lookup_transform(target, source, Time()).transform
         except Exception as error:  # tf2's own errors have no common type in every release

@@ -106,9 +106,13 @@ def test_a_calibration_that_is_wanted_and_missing_or_wrong_is_said(running: Rig)
     small = running.listen("/regseg/front/label_small/camera_info", CameraInfo)
     nobody = "no /regseg/front/label_small/camera_info: no calibration: "
     send_until(running, "front", {}, lambda: nobody in running.said())
-    zero = {"/front/camera_info": info(k=[0.0] * 9)}
-    bent = "no /regseg/front/label_small/camera_info: focal lengths are 0 and 0"
-    send_until(running, "front", zero, lambda: bent in running.said())
+    for wrong, said in (
+        ({"k": [0.0] * 9}, "focal lengths are 0 and 0"),
+        ({"width": 640}, "the calibration is for 640 x 64 pixels, the images have 96 x 64"),
+    ):
+        text = f"no /regseg/front/label_small/camera_info: {said}"
+        others = {"/front/camera_info": info(**wrong)}
+        send_until(running, "front", others, lambda text=text: text in running.said())  # type: ignore[misc]
     assert masks and not small
     again = "calibrations of front (/front/image_raw) again"
     good = {"/front/camera_info": info()}
