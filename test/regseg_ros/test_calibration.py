@@ -151,11 +151,20 @@ def test_images_wait_for_what_was_measured_with_them() -> None:
     none, apart = paired([100 * ms], [400 * ms], 0.05)
     assert none is None and apart == pytest.approx(0.3)
     kept: Kept[int] = Kept()
-    for stamp in range(100):
+    for stamp in range(200):
         kept.add(stamp, stamp)
-    assert len(kept.items()) == 20 and kept.best(95) == 95 and kept.best(3) == 99
-    kept.add(95, 950)
+    assert len(kept.items()) == 100 and kept.best(195) == 195 and kept.best(3) == 199
+    kept.add(195, 950)
     assert kept.best(3) == 950, "what came last, also under a stamp that was there"
+
+
+def test_depth_waits_for_a_slow_network_and_large_depth_for_a_fast_one() -> None:
+    kept: Kept[Image] = Kept()
+    for size, least, most in ((600_000, 60, 110), (8_000_000, 20, 20), (600_000, 60, 110)):
+        one = Image(data=array.array("B", bytes(size)))  # the same one, as memory is short
+        for stamp in range(200):
+            kept.add(stamp, one)
+        assert least <= len(kept.items()) <= most
 
 
 def test_a_sensor_whose_clock_is_behind_is_noticed() -> None:
