@@ -123,7 +123,9 @@ class Network:
                 "~/confidence is published, and the engine file was compiled without --confidence:"
                 " compile it with that, or configure the node anew"
             )
-        return ""
+        # Parameters may have changed meanwhile, to what fits the old ones.
+        now = parameters.read(self._node, SegmenterSettings)
+        return misfit(asdict(now), new.labels, _always_sure(new))
 
     def _take_over(self, new: Segmenter, wanted: SegmenterSettings) -> None:
         old, self.segment, self.settings = self.segment, new, wanted

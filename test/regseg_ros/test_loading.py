@@ -69,3 +69,30 @@ def test_weights_are_taken_over_without_a_gap_or_refused(fresh: Rig, tmp_path: P
     assert stamps == sorted(stamps)
     old = sum(pixels(message).max() < 100 for message in labels)
     assert old >= 1, "the old weights have segmented while the new ones were loaded"
+
+
+def test_groups_that_are_set_while_weights_are_loaded_must_fit_these(
+    fresh: Rig, tmp_path: Path
+) -> None:
+    weights = tmp_path / "two.safetensors"
+    save_weights(weights, create_model("regseg48", 2), ModelCard("regseg48", CLASSES))
+    fresh.start()
+    fresh.until_said("active:")
+
+    def put(name: str, text: str) -> bool:
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
+        request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
+        results = fresh.call(SetParameters, "/regseg/set_parameters", request).results
+        return bool(results[0].successful)
+
+    assert put("weights", str(weights))
+    loading = fresh.client(Trigger, "/regseg/load_weights").call_async(Trigger.Request())
+    fresh.spin(0.02)
+    assert put("groups", "camvid"), "they fit the weights that run"
+    fresh.until(loading.done)
+    assert not loading.result().success
+    assert "groups 'camvid' hold none of the classes path, grass" in loading.result().message
+    request = GetParameters.Request(names=["weights", "class_names"])
+    running, names = fresh.call(GetParameters, "/regseg/get_parameters", request).values
+    assert running.string_value == "regseg48-camvid", "the parameter says what runs"
+    assert "traversable" in names.string_array_value
