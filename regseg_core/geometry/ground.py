@@ -22,6 +22,9 @@ from regseg_core.geometry.camera_model import (
     Indices,
 )
 
+#: Radians between two directions of a scan that may be filled from their sides.
+_APART = 0.1
+
 #: Optical axes (x right, y down, z ahead) in ROS' (x ahead, y left, z up).
 _AXES = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
@@ -183,7 +186,11 @@ class FreeSpace:
         angles = first + step * np.arange(direction.max() + 1)
         order = np.argsort(around)
         between = (around[order][1:] + around[order][:-1]) / 2
-        seen = ranges[order][np.searchsorted(between, angles)]
+        nearest = order[np.searchsorted(between, angles)]
+        # Directions that the camera does not see at all, as between what is before the robot's
+        # origin and what is behind it, are not known.
+        known = abs(around[nearest] - angles) < _APART
+        seen = np.where(known, ranges[nearest], np.nan)
         # Of what lies in one direction from here, a laser meets the nearest.
         np.fmin.at(seen, direction, ranges)
         return float(first), step, seen.astype(np.float32)

@@ -89,3 +89,16 @@ def test_a_scan_from_beside_meets_what_is_nearest(side: float) -> None:
     behind = (abs(angles) > 0.04) & (abs(angles) < 0.4)
     assert (ranges * np.cos(angles))[behind] == pytest.approx(6.0, rel=0.02)
     assert np.isinf(ranges[angles > 0.59]).any()
+
+
+def test_a_scan_says_nothing_where_the_camera_does_not_look() -> None:
+    """It is mounted behind the origin, and something stands between the two."""
+    pose = Pose(1.0, ahead=-1.5)
+    free = wall(pose, 5.0)
+    free.distances[100:140] = 0.5
+    first, step, ranges = free.scan(pose)
+    angles = first + step * np.arange(len(ranges))
+    x = ranges * np.cos(angles)
+    assert (abs(x - 3.5) < 0.1).sum() > 150 and (abs(x + 1.0) < 0.1).sum() > 20
+    beside = abs(np.remainder(angles, 2 * math.pi) - math.pi / 2) < 0.5
+    assert beside.any() and np.isnan(ranges[beside]).all()
