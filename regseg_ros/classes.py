@@ -43,7 +43,7 @@ class Classes:
         self._hide()
         self._parameters = ClassParameters(self._node, labels, shown, always_sure)
         self._labels, self._always_sure = labels, always_sure
-        self._meaning = groups, bool(source)
+        self._meaning = labels, groups, bool(source)
         self._shown = shown
         self.announce()
 
@@ -65,7 +65,9 @@ class Classes:
 
     def applied(self, result: Segmentation) -> Segmentation:
         """A segmentation that knows what its classes mean, with groups for classes if asked for."""
-        groups, grouped = self._meaning
+        labels, groups, grouped = self._meaning
+        if result.label_set != labels:
+            return result  # of weights that have just been replaced
         known = replace(result, groups=groups)
         return known.grouped() if grouped else known
 

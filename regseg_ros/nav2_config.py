@@ -189,7 +189,11 @@ def _comments(options: argparse.Namespace, sources: Sources, labels: LabelSet) -
         "Below ros__parameters of a costmap; name it in its `plugins`, before the inflation layer.",
         f"The node: {' '.join(['ros2 launch regseg_ros segment.launch.py nav2:=true', *launch])}",
     ]
-    if not sources.are_ours:
+    if sources.points == "ground_points":
+        found.append("It needs CameraInfo, and camera_height:=METRES or TF.")
+    elif sources.are_ours:
+        found.append("It needs depth_topic:=TOPIC and CameraInfo; points_stride makes it cheaper.")
+    else:
         found.append(f"WIDTH and HEIGHT are those of {sources.points}.")
     if unknown := [
         name

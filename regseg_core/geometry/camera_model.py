@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.int32]
 _COEFFICIENTS = {
     "": (0,),
     "plumb_bob": (0, 4, 5),
-    "rational_polynomial": (0, 8),
+    "rational_polynomial": (0, 8, 12, 14),
     "equidistant": (0, 4),
 }
 #: Other names of the same.

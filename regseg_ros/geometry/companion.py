@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,15 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from regseg_ros.geometry.pairs import Kept, nanoseconds
+from regseg_ros.input import SubscriptionEventCallbacks
 from regseg_ros.names import refuse_wrong
 
 #: Best effort hears every publisher; some messages wait while others are worked on.
 _QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 #: Seconds after which a sensor counts as silent.
 _SILENT = 2.0
+#: So many messages that the transport loses, in so many looks, are no accident of the start.
+_LOSSES, _LOOKS = 5, 5
 
 
 class Companion:
@@ -36,13 +40,20 @@ class Companion:
         self.kept: Kept[Any] = Kept()
         self._subscription: Any = None
         self._last = self._since = 0.0
+        #: Messages that came and that were lost, by look.
+        self._came: deque[int] = deque([0], maxlen=_LOOKS)
+        self._lost: deque[int] = deque([0], maxlen=_LOOKS)
 
     def attend(self, wanted: bool) -> None:
         """Begins or ends to hear it."""
         if wanted and self._subscription is None and self.topic:
             self._since = time.monotonic()
             self._subscription = self._node.create_subscription(
-                self._kind, self.topic, self._keep, _QOS
+                self._kind,
+                self.topic,
+                self._keep,
+                _QOS,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self._on_lost),
             )
         elif not wanted and self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
@@ -66,10 +77,26 @@ class Companion:
             return f"nothing comes on {resolved} for {now - self._last:.0f} s"
         return f"nothing comes on {resolved}, which has a publisher: is it a {self._name()}?"
 
+    def loss(self) -> str:
+        """What the transport loses where that is most of it; call it once a second."""
+        came, lost = sum(self._came), sum(self._lost)
+        self._came.append(0)
+        self._lost.append(0)
+        if lost < _LOSSES or lost <= came:
+            return ""
+        return (
+            f"the transport loses {lost} of {lost + came} messages on {self.topic}: start its"
+            " driver with config/fastdds.xml, see docs/transport.md"
+        )
+
+    def _on_lost(self, event: Any) -> None:
+        self._lost[-1] += event.total_count_change
+
     def _name(self) -> str:
         return f"{self._kind.__module__.partition('.')[0]}/{self._kind.__name__}"
 
     def _keep(self, message: Any) -> None:
         self._last = time.monotonic()
+        self._came[-1] += 1
         self.kept.add(nanoseconds(message.header.stamp), message)
         self._arrived()

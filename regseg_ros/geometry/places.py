@@ -132,9 +132,9 @@ class Places:
 
     def look(self) -> Remark | None:
         """What there is to say, once a second."""
-        needs, apart = self._needs(), self._pairs.apart()
+        needs, apart, loss = self._needs(), self._pairs.apart(), self._sensor.loss()
         for need in needs & {DEPTH, POINTS}:
-            if trouble := self._sensor_trouble(need, apart):
+            if trouble := loss or self._sensor_trouble(need, apart):
                 self._troubles[need] = trouble
         for need in set(self._troubles) - needs:
             self._troubles.pop(need, None)  # the other thread may have been faster

@@ -40,10 +40,16 @@ class PlaceSettings:
         read=LIVE,
     )
     camera_pitch: float = parameter(
-        0.0, "How far the camera looks down, in rad.", limits=(-1.6, 1.6), read=LIVE
+        0.0,
+        "How far the camera looks down, in rad; with camera_height.",
+        limits=(-1.6, 1.6),
+        read=LIVE,
     )
     camera_roll: float = parameter(
-        0.0, "How far its right side is lower, in rad.", limits=(-3.2, 3.2), read=LIVE
+        0.0,
+        "How far its right side is lower, in rad; with camera_height.",
+        limits=(-3.2, 3.2),
+        read=LIVE,
     )
     ground_frame: str = parameter(
         "base_link",

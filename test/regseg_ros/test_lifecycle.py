@@ -73,6 +73,16 @@ def test_a_transition_that_fails_says_why_and_can_be_tried_again(fresh: Rig) -> 
     assert fresh.call(ChangeState, "/regseg/change_state", request).success
 
 
+def test_parameters_that_are_none_are_warned_of(fresh: Rig) -> None:
+    given = ("camera_hight:=1.6", "rear.rotate:=90", "use_sim_time:=false")
+    fresh.start(*(flag for one in given for flag in ("-p", one)))
+    fresh.until_said("active:")
+    text = "is no parameter and does nothing: did you mean"
+    assert f"camera_hight {text} camera_height" in fresh.said()
+    assert f"rear.rotate {text} rotate" in fresh.said()
+    assert "use_sim_time is" not in fresh.said()
+
+
 def test_a_failed_transition_leaves_nothing_behind(fresh: Rig) -> None:
     fresh.start("-p", "autostart:=false", "-p", "image_topic:=/not a topic")
 

@@ -15,7 +15,7 @@ from places import ROOT
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rig import Rig, image, pixels, rig, status
-from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from sensors import FRAME, SLANTED, cloud, depth, info, send_until, start
 
 from regseg_core import LabelSet, create_model
@@ -85,6 +85,20 @@ def test_what_is_not_there_is_one_warning_that_says_what(running: Rig) -> None:
         running, "front", {**others, "/front/depth": late}, lambda: "comes as '8UC1'" in now()
     )
     assert masks
+
+
+def test_depth_that_gets_lost_on_its_way_is_said(running: Rig) -> None:
+    """Images of three times what the shared memory of the profile holds."""
+    running.listen("/regseg/front/points", PointCloud2)
+    large = depth(np.ones((3072, 6144)))
+    camera = running.publisher("/front/depth", Image)
+    running.until(lambda: camera.get_subscription_count())
+
+    def said() -> bool:
+        running.send(large, "/front/depth")
+        return "the transport loses" in trouble(running, "front")
+
+    running.until(said)
 
 
 def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
