@@ -156,7 +156,7 @@ def test_the_demo(tmp_path: Path) -> None:
     assert read_image(tmp_path / "demo.png").shape[1] == 3 * 480 + 2 * 6
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_the_demo_draws_the_ground(tmp_path: Path) -> None:
     result = run_demo("street", "--ground", "--out", str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr

@@ -95,7 +95,8 @@ def test_depth_that_gets_lost_on_its_way_is_said(running: Rig) -> None:
     running.until(lambda: camera.get_subscription_count())
 
     def said() -> bool:
-        running.send(large, "/front/depth")
+        for _ in range(6):
+            running.send(large, "/front/depth")
         return "the transport loses" in trouble(running, "front")
 
     running.until(said)
@@ -115,6 +116,7 @@ def test_a_lidar_that_stops_is_said_and_is_heard_again(running: Rig) -> None:
     send_until(running, "rear", others, lambda: got and trouble(running, "rear") == "ok")
 
 
+@pytest.mark.slow
 def test_a_calibration_that_is_wanted_and_missing_or_wrong_is_said(running: Rig) -> None:
     masks = running.listen("/regseg/front/mask")
     small = running.listen("/regseg/front/label_small/camera_info", CameraInfo)
