@@ -23,8 +23,8 @@ from regseg_ros.logs import THROTTLE
 #: Seconds from a signal to the end at the latest; `ros2 launch` waits for five.
 ENDING = 1.8
 
-#: Seconds after which a node looks by itself whether it is to end. One without timers, as while it is
-#: not active, would else wait for something to wake it.
+#: Seconds after which a node looks by itself whether it is to end. One without timers, as while it
+#: is not active, would else wait for something to wake it.
 _LOOK = 0.5
 
 NodeType = TypeVar("NodeType", bound=Node)
