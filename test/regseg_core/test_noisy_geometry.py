@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from regseg_core import Frame, Segmentation
 from regseg_core.arrays import Image
 from regseg_core.geometry.camera_model import CameraModel, Doubles, Floats
 from regseg_core.geometry.grid import LETHAL, UNKNOWN, GroundGrid
@@ -22,7 +23,9 @@ from regseg_core.geometry.points import (
     places,
     without,
 )
+from regseg_core.groups import Groups
 from regseg_core.labels import CAMVID
+from regseg_core.outputs import OUTPUTS, Style
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -156,3 +159,24 @@ def test_a_grid_of_several_frames(
     assert (abs(ahead[found == LETHAL] - AHEAD) < 0.4).mean() > 0.95
     assert (found == LETHAL).sum() > 40
     assert (found[:, grid.ahead > AHEAD + 0.4] != UNKNOWN).mean() < 0.01
+
+
+def test_costs_and_small_labels(scene: tuple[Floats, Image, Image, Image]) -> None:
+    _, true, noisy, confidence = scene
+    frame = Frame.of(np.zeros((480, 640, 3), np.uint8), "rgb8")
+    result = Segmentation(noisy, confidence, CAMVID, frame, Groups.fitting(CAMVID))
+    cost = result.cost()
+    for label, expected in {SKY: 255, WALL: 254, ROAD: 0}.items():
+        assert (cost[noisy == label] == expected).all()
+        assert (cost[true == label] == expected).mean() > 0.97, "but for pixels labelled wrongly"
+    sure = result.limited(min_confidence=0.5).cost()
+    assert (sure[confidence < 127] == 255).all() and (sure == cost)[confidence >= 128].all()
+    small = {
+        name: OUTPUTS[name].pixels(result, Style(small_size=(150, 113)))
+        for name in ("label_small", "confidence_small")
+    }
+    for row, column in ((0, 0), (112, 149), (56, 75), (30, 149)):
+        at = int((row + 0.5) * 480 / 113), int((column + 0.5) * 640 / 150)
+        for found, whole in zip(small.values(), (noisy, confidence), strict=True):
+            assert found is not None and found.shape == (113, 150)
+            assert found[row, column] == whole[at]
