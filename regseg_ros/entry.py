@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from typing import Any
 
-from regseg_ros import signals
+from regseg_ros import settings, signals
+from regseg_ros.usage import usage
 
 
 def segmenter() -> None:
@@ -14,26 +17,29 @@ def segmenter() -> None:
     # Asleep at once, they take 1.6 times as long on idle cores. So: some microseconds of spinning.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    _start("segmenter")
+    _start("segmenter", settings.SegmenterSettings)
 
 
 def video_source() -> None:
-    _start("video_source")
+    _start("video_source", settings.SourceSettings)
 
 
 def recorder() -> None:
-    _start("recorder")
+    _start("recorder", settings.RecorderSettings)
 
 
 def ground_recorder() -> None:
-    _start("ground_recorder")
+    _start("ground_recorder", settings.GroundRecorderSettings)
 
 
 def doctor() -> None:
     _start("doctor.__main__", interrupted=1)  # no verdict is not a good one
 
 
-def _start(module: str, interrupted: int = 0) -> None:
+def _start(module: str, parameters: type[Any] | None = None, interrupted: int = 0) -> None:
+    if parameters is not None and {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage(module, parameters))
+        return
     signals.catch(interrupted)
     try:
         importlib.import_module(f"regseg_ros.{module}").main()

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import os, sys, types
 node = types.ModuleType("regseg_ros.segmenter")
@@ -32,3 +34,14 @@ def test_the_node_starts_without_pytorchs_compiler() -> None:
     """It takes as long to import as the rest of PyTorch."""
     code = "import sys, regseg_ros.segmenter; print('torch._dynamo' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "parameter"),
+    [("segmenter", "camera_height (float, 0.0)"), ("video_source", "source (str, 'street')")],
+)
+def test_help_is_printed_and_nothing_starts(module: str, parameter: str) -> None:
+    command = [sys.executable, "-m", f"regseg_ros.{module}", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.startswith(f"usage: ros2 run regseg_ros {module} --ros-args")
+    assert parameter in said.stdout and not said.stderr
