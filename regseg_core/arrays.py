@@ -1,14 +1,24 @@
-"""The type of array that passes between the modules, pixels and label ids, and fewer of them."""
+"""The type of array that passes between the modules, pixels and label ids, and parts of them."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 #: uint8, H x W or H x W x C; each function says which.
 Image = npt.NDArray[np.uint8]
+
+
+def among(labels: npt.NDArray[np.integer[Any]], ids: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Whether each id, 0 to 255, is one of these; in the shape of `labels`."""
+    table = np.zeros(256, np.bool_)
+    table[list(ids)] = True
+    found: npt.NDArray[np.bool_] = table[labels]
+    return found
+
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

@@ -81,7 +81,12 @@ class Groups:
         return frozenset(group.id for group in self.groups if group.role in roles)
 
     def table(self, labels: LabelSet) -> Image:
-        """256 uint8: the group's id for each id of `labels`; 255 where there is none."""
+        """256 uint8: the group's id for each id of `labels`; 255 where there is none.
+
+        `labels` may be the groups themselves: each id stands for itself then.
+        """
+        if labels is self.label_set:
+            return np.arange(256, dtype=np.uint8)
         table = np.full(256, UNKNOWN, np.uint8)
         ids = dict(zip(labels.names, labels.ids, strict=True))
         for group in self.groups:

@@ -82,17 +82,12 @@ class Segmentation:
     def ids(self, *roles: Role) -> frozenset[int]:
         """The ids in `labels` that mean this to a robot. Raises ArgumentError without groups."""
         groups = self._known_groups()
-        if self.label_set is groups.label_set:
-            return groups.ids(*roles)
-        of = groups.groups_of(self.label_set)
-        names = zip(self.label_set.names, self.label_set.ids, strict=True)
-        return frozenset(i for name, i in names if name in of and of[name].role in roles)
+        table, wanted = groups.table(self.label_set), groups.ids(*roles)
+        return frozenset(number for number in self.label_set.ids if table[number] in wanted)
 
     def costs(self) -> Image:
         """256 uint8: the cost of each id in `labels`. Raises ArgumentError without groups."""
         groups = self._known_groups()
-        if self.label_set is groups.label_set:
-            return groups.costs
         return groups.costs[groups.table(self.label_set)]
 
     @cached_property
@@ -101,10 +96,7 @@ class Segmentation:
 
         Raises ArgumentError without groups.
         """
-        groups = self._known_groups()
-        if self.label_set is groups.label_set:
-            return self.labels
-        table = groups.table(self.label_set)
+        table = self._known_groups().table(self.label_set)
         return cv2.LUT(self.labels, table).astype(np.uint8, copy=False)
 
     def grouped(self) -> Segmentation:

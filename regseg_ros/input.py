@@ -30,7 +30,7 @@ RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _OVERRIDES = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
 
 #: So many frames that the transport loses, in so many reviews, are no accident of the start.
-_LOSSES, _REVIEWS = 5, 5
+LOSSES, REVIEWS = 5, 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Input:
         self._compressed = settings.image_transport == "compressed"
         self._reliable = settings.qos == "reliable"
         self._came = False
-        self._lost: deque[int] = deque([0], maxlen=_REVIEWS)
+        self._lost: deque[int] = deque([0], maxlen=REVIEWS)
         self._incompatible = False
 
     @property
@@ -113,7 +113,7 @@ class Input:
             self._reliable = False
             self._say(f"hearing {self.topic} at best effort again: a publisher offers no more")
             self._subscribe()
-        elif not self._reliable and not self._incompatible and sum(self._lost) >= _LOSSES:
+        elif not self._reliable and not self._incompatible and sum(self._lost) >= LOSSES:
             publishers = self._publishers()
             offered = {info.qos_profile.reliability for info in publishers}
             ours = all(is_fast_dds(info.endpoint_gid) for info in publishers)

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Image, among
 from regseg_core.geometry.camera_model import (
     CalibrationError,
     CameraModel,
@@ -206,9 +206,8 @@ def free_space(
     """
     sweep = view.sweep
     seen = sweep.of(labels, unknown)
-    is_ground = np.isin(seen, list(ground))
     in_image = sweep.rows >= 0
-    blocked = in_image & ~is_ground
+    blocked = in_image & ~among(seen, ground)
     run = blocked.copy()
     for shift in range(1, thick):
         run[:-shift] &= blocked[shift:]
@@ -232,9 +231,7 @@ def ground_depth(
     NaN elsewhere. `labels`: H x W uint8. `ground`: ids one can drive on. `thick`: rows of a foot,
     which stand above it: where every n-th pixel is taken, n rows are sure to be among them.
     """
-    table = np.zeros(256, np.bool_)
-    table[list(ground)] = True
-    found = np.where(table[labels], view.depths, np.float32(np.nan))
+    found = np.where(among(labels, ground), view.depths, np.float32(np.nan))
     rows, columns = free.rows[free.stopped], free.columns[free.stopped]
     depths = view.depths[rows, columns]
     for above in range(thick):

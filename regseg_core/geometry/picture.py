@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 
 from regseg_core.arrays import Image
-from regseg_core.drawing import FONT, INK, legend
+from regseg_core.drawing import FONT, INK, legend, side_by_side
 from regseg_core.geometry.camera_model import Doubles
 from regseg_core.geometry.drawing import LINE, FromAbove, cost_colors
 from regseg_core.geometry.grid import Grid
 from regseg_core.groups import LETHAL, UNKNOWN
 from regseg_core.labels import LabelClass
 
-_GAP, _HEAD = 6, 26
+_HEAD = 26
 
 
 def map_legend() -> list[LabelClass]:
@@ -64,8 +64,7 @@ def ground_picture(
     left = [_titled("camera", camera), _titled("mask", mask)]
     column = np.concatenate(left, axis=0)
     above = _titled("the ground from above", ground.map(len(column) - _HEAD))
-    gap = np.full((len(column), _GAP, 3), 255, np.uint8)
-    body = np.concatenate([column, gap, above], axis=1)
+    body = side_by_side([column, above])
     keys = [legend(entries, body.shape[1]) for entries in (classes, map_legend())]
     return np.concatenate([body, *keys], axis=0)
 

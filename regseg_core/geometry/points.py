@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image, sampled
+from regseg_core.arrays import Image, among, sampled
 from regseg_core.errors import FrameError
 from regseg_core.geometry.camera_model import Floats
 from regseg_core.labels import IGNORE_INDEX
@@ -131,10 +131,8 @@ def from_cloud(
 
 def places(points: Points, ids: Collection[int]) -> Points:
     """Where the points are that have one of these ids, those of which it is known; N of them."""
-    table = np.zeros(256, np.bool_)
-    table[list(ids)] = True
     points = points.ravel()
-    chosen = np.flatnonzero(table[points["label"]] & np.isfinite(points["z"]))
+    chosen = np.flatnonzero(among(points["label"], ids) & np.isfinite(points["z"]))
     found = np.empty(len(chosen), PLACE)
     for name in "xyz":
         found[name] = points[name][chosen]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from std_msgs.msg import Header
 from regseg_core.errors import FrameError
 from regseg_core.geometry.camera_model import Floats
 from regseg_core.geometry.points import Points
+from regseg_ros.messages import message_bytes
 
 _FIELDS = {
     np.dtype("f4"): PointField.FLOAT32,
@@ -31,8 +31,6 @@ def cloud_message(points: Points, header: Header) -> PointCloud2:
         # PCL looks for colours in a float.
         known = PointField.FLOAT32 if name == "rgb" else _FIELDS[kind]
         fields.append(PointField(name=name, offset=offset, datatype=known, count=1))
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8).data)
     return PointCloud2(
         header=header,
         height=height,
@@ -41,7 +39,7 @@ def cloud_message(points: Points, header: Header) -> PointCloud2:
         is_bigendian=False,
         point_step=points.dtype.itemsize,
         row_step=points.dtype.itemsize * width,
-        data=data,
+        data=message_bytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8).data),
         is_dense=bool(np.isfinite(points["z"]).all()),
     )
 

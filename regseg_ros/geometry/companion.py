@@ -11,15 +11,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from regseg_ros.geometry.pairs import Kept, nanoseconds
-from regseg_ros.input import SubscriptionEventCallbacks
+from regseg_ros.input import LOSSES, REVIEWS, SubscriptionEventCallbacks
 from regseg_ros.names import refuse_wrong
 
 #: Best effort hears every publisher; some messages wait while others are worked on.
 _QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 #: Seconds after which a sensor counts as silent.
 _SILENT = 2.0
-#: So many messages that the transport loses, in so many looks, are no accident of the start.
-_LOSSES, _LOOKS = 5, 5
 
 
 class Companion:
@@ -41,8 +39,8 @@ class Companion:
         self._subscription: Any = None
         self._last = self._since = 0.0
         #: Messages that came and that were lost, by look.
-        self._came: deque[int] = deque([0], maxlen=_LOOKS)
-        self._lost: deque[int] = deque([0], maxlen=_LOOKS)
+        self._came: deque[int] = deque([0], maxlen=REVIEWS)
+        self._lost: deque[int] = deque([0], maxlen=REVIEWS)
 
     def attend(self, wanted: bool) -> None:
         """Begins or ends to hear it."""
@@ -82,7 +80,7 @@ class Companion:
         came, lost = sum(self._came), sum(self._lost)
         self._came.append(0)
         self._lost.append(0)
-        if lost < _LOSSES or lost <= came:
+        if lost < LOSSES or lost <= came:
             return ""
         return (
             f"the transport loses {lost} of {lost + came} messages on {self.topic}: start its"
