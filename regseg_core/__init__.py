@@ -1,5 +1,6 @@
 """Real-time semantic segmentation with RegSeg, as a plain Python library."""
 
+import regseg_core.threads  # noqa: F401  # first: it says how PyTorch's threads are to wait
 from regseg_core.errors import RegSegError
 from regseg_core.frame import Frame
 from regseg_core.labels import LabelSet

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Any
 
 from regseg_ros import settings, signals
+from regseg_ros.early import arrange_threads
 from regseg_ros.usage import usage
 
 
 def segmenter() -> None:
-    # Read when PyTorch is imported. OpenMP's threads wait for one another at each operator. As they
-    # are set, they spin for a millisecond, on cores that other programs want: frames take seconds.
-    # Asleep at once, they take 1.6 times as long on idle cores. So: some microseconds of spinning.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    arrange_threads("regseg", sys.argv[1:])
     _start("segmenter", settings.SegmenterSettings)
 
 

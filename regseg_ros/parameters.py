@@ -17,7 +17,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from regseg_ros.settings import ONCE, CameraSettings, Described, described
+from regseg_ros.settings import AT_START, ONCE, CameraSettings, Described, described
 
 Settings = TypeVar("Settings")
 
@@ -42,6 +42,11 @@ def declare(
                 return refused(f"{change.name} is {change.value!r}; {_choices(entry)}")
             if wrong := _wrong_numbers(change.value, default, entry):
                 return refused(f"{change.name}: {wrong}")
+            if entry.read == AT_START and change.name in declared:
+                return refused(
+                    f"{change.name} is read when the process starts: give it there, or in the file"
+                    " of parameters"
+                )
             if entry.read == ONCE and is_configured() and change.name in declared:
                 return refused(
                     f"{change.name} is read once, when the node is configured: change it in the"

@@ -100,6 +100,7 @@ class Compilers:
 
     def _start(self) -> Process:
         root = str(Path(__file__).resolve().parents[2])
+        ours = {name: text for name, text in os.environ.items() if name != "GOMP_SPINCOUNT"}
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         with self._lock:
             self.refuse_if_closed()
@@ -110,8 +111,8 @@ class Compilers:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     env={
+                        **ours,
                         "OMP_WAIT_POLICY": "passive",  # no spinning on cores that frames need
-                        **os.environ,
                         "PYTHONPATH": os.pathsep.join(paths),
                     },
                 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from regseg_core.backends.base import BackendError, Building, Compiled, Job
 from regseg_core.backends.beside import Beside
+from regseg_core.threads import wanted
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -56,10 +57,12 @@ class OpenVino:
         end = 8 + int.from_bytes(payload[:8], "little")
         core = _library().Core()
         model = core.read_model(model=payload[8:end], weights=payload[end:])
-        hints = {
+        hints: dict[str, str | int] = {
             "INFERENCE_PRECISION_HINT": _HINTS[job.spec.precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
+        if threads := wanted():  # it reads no variable of OpenMP's
+            hints["INFERENCE_NUM_THREADS"] = threads
         request = core.compile_model(model, "CPU", hints).create_infer_request()
         count = len(model.outputs)
         # A request takes one frame at a time, and two would only share the cores.

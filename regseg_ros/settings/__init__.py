@@ -1,18 +1,20 @@
 """The nodes' parameters. Knows nothing of ROS and PyTorch, so that launch files can read it."""
 
-from regseg_ros.settings.fields import AT_LOADING, LIVE, ONCE, Described, described
+from regseg_ros.settings.fields import AT_LOADING, AT_START, LIVE, ONCE, Described, described
 from regseg_ros.settings.geometry import GeometrySettings, PlaceSettings
 from regseg_ros.settings.inputs import CameraSettings, InputSettings
 from regseg_ros.settings.segmenter import (
     NetworkSettings,
     OutputSettings,
     SegmenterSettings,
+    ThreadSettings,
     Thresholds,
 )
 from regseg_ros.settings.tools import GroundRecorderSettings, RecorderSettings, SourceSettings
 
 __all__ = [
     "AT_LOADING",
+    "AT_START",
     "LIVE",
     "ONCE",
     "CameraSettings",
@@ -26,6 +28,7 @@ __all__ = [
     "RecorderSettings",
     "SegmenterSettings",
     "SourceSettings",
+    "ThreadSettings",
     "Thresholds",
     "described",
 ]

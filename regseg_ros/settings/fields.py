@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 #: When a parameter is read.
+AT_START = "Read when the process starts."
 ONCE = "Read once, at the start or when the node is configured."
 AT_LOADING = "Read when the node is configured, and by ~/load_weights."
 LIVE = "May change while the node runs."

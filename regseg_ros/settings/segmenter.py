@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regseg_ros.settings.fields import AT_LOADING, LIVE, parameter
+from regseg_ros.settings.fields import AT_LOADING, AT_START, LIVE, parameter
 from regseg_ros.settings.geometry import GeometrySettings
 from regseg_ros.settings.inputs import InputSettings
 
@@ -76,6 +76,25 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class ThreadSettings:
+    """Of the processor's share in it."""
+
+    threads: int = parameter(
+        0,
+        "Threads that segment on a CPU. 0: as many as OMP_NUM_THREADS says, or as there are cores.",
+        limits=(0, 1024),
+        read=AT_START,
+    )
+    wait_policy: str = parameter(
+        "brief",
+        "How PyTorch's threads wait for one another on a CPU: brief, spinning for microseconds; or"
+        " passive, asleep at once, for a machine whose cores are always busy.",
+        choices=("brief", "passive"),
+        read=AT_START,
+    )
+
+
+@dataclass(frozen=True)
 class OutputSettings:
     """Of what is published."""
 
@@ -127,7 +146,12 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SegmenterSettings(
-    Thresholds, GeometrySettings, OutputSettings, NetworkSettings, InputSettings
+    Thresholds,
+    GeometrySettings,
+    OutputSettings,
+    ThreadSettings,
+    NetworkSettings,
+    InputSettings,
 ):
     """Of the node `regseg`."""
 

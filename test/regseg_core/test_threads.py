@@ -40,3 +40,28 @@ def test_loading_and_warming_up_leave_no_team_behind() -> None:
     before, loaded, running = map(int, done.stdout.split())
     assert loaded == before, "a second team would share the cores with that of the frames"
     assert running > before, "the team of the thread in which frames are segmented"
+
+
+def test_openvino_takes_as_many_threads_as_openmp_is_told() -> None:
+    program = """
+import openvino, numpy as np
+from regseg_core import Segmenter
+found = []
+compile_model = openvino.Core.compile_model
+def compiled(*arguments):
+    found.append(compile_model(*arguments))
+    return found[-1]
+openvino.Core.compile_model = compiled
+segment = Segmenter(backend="openvino", cache=None)
+segment(np.zeros((96, 128, 3), np.uint8))
+print(found[0].get_property("INFERENCE_NUM_THREADS"))
+"""
+    for threads in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == threads

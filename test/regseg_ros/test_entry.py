@@ -5,29 +5,55 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+#: Starts the node's entry with this program's arguments; where the node would be, its environment.
 PROGRAM = """
 import os, sys, types
 node = types.ModuleType("regseg_ros.segmenter")
-node.main = lambda: print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
+names = ["OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]
+def main():
+    early = "torch" in sys.modules
+    import regseg_core
+    print(*[os.environ.get(name) for name in names], early)
+node.main = main
 sys.modules["regseg_ros.segmenter"] = node
 from regseg_ros import entry
 entry.segmenter()
 """
 
 
-def test_threads_of_pytorch_spin_for_moments_unless_somebody_wants_else() -> None:
-    def spins(**environment: str) -> str:
-        ours = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
-        inherited = {name: text for name, text in os.environ.items() if name not in ours}
-        command = [sys.executable, "-c", PROGRAM]
-        return subprocess.check_output(command, env={**inherited, **environment}, text=True)
+def arranged(*arguments: str, **environment: str) -> str:
+    """Threads, wait policy and spin count that PyTorch sees; whether it was there too early."""
+    ours = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+    inherited = {name: text for name, text in os.environ.items() if name not in ours}
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    environment = {**inherited, **environment}
+    return subprocess.check_output(command, env=environment, text=True).strip()
 
-    assert spins() == "1000 False\n", "PyTorch has yet to be imported"
-    assert spins(OMP_WAIT_POLICY="active") == "None False\n"
-    assert spins(GOMP_SPINCOUNT="5") == "5 False\n"
+
+def test_threads_of_pytorch_spin_for_moments_unless_somebody_wants_else() -> None:
+    assert arranged() == "None None 1000 False"
+    assert arranged(OMP_WAIT_POLICY="active") == "None active None False"
+    assert arranged(GOMP_SPINCOUNT="5") == "None None 5 False"
+
+
+def test_parameters_win_over_the_environment() -> None:
+    given = ["--ros-args", "-p", "threads:=3", "-p", "wait_policy:=passive", "--"]
+    assert arranged(*given, GOMP_SPINCOUNT="5", OMP_NUM_THREADS="2") == "3 passive None False"
+
+
+def test_parameters_of_a_file_count_for_the_nodes_they_are_for(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("/left/regseg:\n  ros__parameters:\n    threads: 3\n")
+    given = ["--ros-args", "--params-file", str(file)]
+    assert arranged(*given) == "None None 1000 False"
+    assert arranged(*given, "-r", "__ns:=/left") == "3 None 1000 False"
+    assert arranged(*given, "-r", "__ns:=/left", "-p", "threads:=2") == "2 None 1000 False"
+    # Which values they may have, the node says.
+    assert arranged("--ros-args", "-p", "threads:=many", "-p", "x:=[") == "None None 1000 False"
 
 
 def test_the_node_starts_without_pytorchs_compiler() -> None:

@@ -150,6 +150,8 @@ def test_frames_over_max_rate_and_too_old_are_dropped_and_counted(running: Rig) 
 def test_parameters_that_would_have_no_effect_are_refused(running: Rig) -> None:
     text = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="/other")
     assert "read once, when the node is configured" in put(running, "image_topic", text)
+    threads = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=1)
+    assert "threads is read when the process starts" in put(running, "threads", threads)
     assert "classes_of_interest: bus: give names of sky" in put(
         running, "classes_of_interest", names("bus")
     )
