@@ -17,14 +17,17 @@ from regseg_core import zoo
 from regseg_core.data.synthetic import STREET
 from regseg_core.data.synthetic.painter import CAMERA_HEIGHT
 from regseg_core.files import FileError
-from regseg_ros.video_source import check_source
+from regseg_ros.settings import SourceSettings
+from regseg_ros.video_source import open_source
 
 #: Frames of the street, which has no end.
 STREET_FRAMES = 150
 #: Seconds that a source is played at the most.
 LONGEST = 60
+#: Seconds that the node may compile for this machine before the source is played.
+READY_WITHIN = 60
 #: Seconds for all but the writing at the end; the demo then ends whatever happened.
-TIME_LIMIT = 90
+TIME_LIMIT = 90 + READY_WITHIN
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,7 +86,9 @@ class Child:
         ]
         command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *settings]
         self.module = module
-        self.process = subprocess.Popen(command, env=environment, start_new_session=True)
+        # Not for Ctrl-C, which means the demo; of one session, since the scheduler shares the cores
+        # between sessions and knows of priorities only within one.
+        self.process = subprocess.Popen(command, env=environment, preexec_fn=os.setpgrp)
 
     def __enter__(self) -> Child:
         return self
@@ -114,6 +119,20 @@ class Child:
             raise DemoError(f"{self.module} failed; see above")
 
 
+def frames_of(source: str) -> str:
+    """What the node is to be ready for; empty where only a camera device knows.
+
+    Raises MediaError for a source that is not there.
+    """
+    settings = SourceSettings()
+    height, width = settings.height, settings.width
+    if source.isdecimal():
+        return ""
+    if source != STREET:
+        height, width = next(open_source(source, 1.0, (width, height), False)).shape[:2]
+    return f"{height}x{width} {settings.encoding}"
+
+
 def run(
     source: str, weights: str, rate: float, out: Path, mount: Mount | None = None
 ) -> dict[str, float | int | None]:
@@ -121,7 +140,7 @@ def run(
 
     With `mount` a picture of the ground is made as well.
     """
-    check_source(source)
+    frames = frames_of(source)
     environment = private_environment()
     deadline = time.monotonic() + TIME_LIMIT
     sent_file, received_file = out / "sent.json", out / "demo.json"
@@ -130,8 +149,11 @@ def run(
     print(f"1/3  starting node and recorder; source {source} at {rate:g} Hz", flush=True)
     with ExitStack() as stack:
         on_ground = mount.parameters() if mount else {}
-        node = stack.enter_context(Child("segmenter", environment, weights=weights, **on_ground))
-        recorders = [stack.enter_context(Child("recorder", environment, out=str(out), rate=rate))]
+        node = stack.enter_context(
+            Child("segmenter", environment, weights=weights, warm_up=frames, **on_ground)
+        )
+        given = {"out": str(out), "rate": rate, "ready_within": float(READY_WITHIN)}
+        recorders = [stack.enter_context(Child("recorder", environment, **given))]
         if mount:
             child = Child("ground_recorder", environment, out=str(out))
             recorders.append(stack.enter_context(child))
@@ -142,6 +164,8 @@ def run(
                 source=source,
                 rate=rate,
                 frames=STREET_FRAMES if source == STREET else round(LONGEST * rate),
+                # Drawing the street takes most of a core; a camera takes none.
+                ahead=STREET_FRAMES if source == STREET else 0,
                 focal=mount.focal if mount else 0.0,
                 wait_for_subscribers=1 + len(recorders),
                 report=str(sent_file),

@@ -8,7 +8,9 @@ if __name__ == "__main__":
     entry.recorder()  # catches signals first: the imports below take seconds
     raise SystemExit
 
+import contextlib
 import json
+import os
 import queue
 import threading
 import time
@@ -31,7 +33,7 @@ from regseg_core.errors import FrameError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
-from regseg_ros.asking import ask_classes
+from regseg_ros.asking import ask_classes, wait_until_ready
 from regseg_ros.frames import to_frame
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run, spin
@@ -113,6 +115,8 @@ class Recorder(Node):
             while not self.count_publishers(topic):
                 rclpy.spin_once(self, timeout_sec=0.1)
         self.classes = ask_classes(self, node)
+        if wait := self.settings.ready_within:
+            wait_until_ready(self, node, wait)
         camera = self.settings.image_topic
         self.create_subscription(Image, camera, partial(self._on_image, "camera"), RECORD_QOS)
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")
@@ -148,6 +152,8 @@ class Recorder(Node):
             del self._pending[min(self._pending)]
 
     def _write(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # frames first, then the film of them
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         try:
             with VideoWriter(self.out / "demo.mp4", self.settings.rate) as video:
                 while (row := self._rows.get()) is not None:

@@ -11,7 +11,7 @@ if __name__ == "__main__":
 import json
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import rclpy
@@ -87,7 +87,8 @@ class VideoSource(Node):
         self.source = str(settings.source)
         size = (settings.width, settings.height)
         frames = open_source(self.source, settings.rate, size, settings.loop)
-        self.frames = islice(frames, settings.frames or None)
+        frames = islice(frames, settings.frames or None)
+        self.frames = chain(list(islice(frames, settings.ahead)), frames)
         self.sent, self._due = 0, time.monotonic()
         self.publisher = self.create_publisher(
             Image,

@@ -26,6 +26,9 @@ class SourceSettings:
     frames: int = parameter(
         0, "Stop after so many; 0: at the end of the source.", limits=(0, _MANY)
     )
+    ahead: int = parameter(
+        0, "Frames to be held ready before the first is sent.", limits=(0, 10000)
+    )
     width: int = parameter(480, "Columns of the synthetic street.", limits=(32, 8192))
     height: int = parameter(360, "Rows of the synthetic street.", limits=(32, 8192))
     focal: float = parameter(
@@ -46,6 +49,12 @@ class RecorderSettings:
     node: str = parameter("/regseg", "The segmenting node, whose mask and overlay are recorded.")
     out: str = parameter("demo", "Folder for demo.mp4, demo.png and demo.json.")
     rate: float = parameter(15.0, "Frames a second of the video.", limits=(0.1, 1000.0))
+    ready_within: float = parameter(
+        0.0,
+        "Hear the camera once the segmenting node has compiled what it warms up for; seconds to"
+        " wait for that at the most.",
+        limits=(0.0, 3600.0),
+    )
 
 
 @dataclass(frozen=True)
