@@ -4,6 +4,7 @@
 # make test-slow                   the tests that take minutes each
 # make soak                        two cameras and faults for 20 minutes; writes soak/soak.png
 # make test-tensorrt               Torch-TensorRT takes the graph whole (6 GB of packages, no GPU)
+# make bench [DATA=folder]         the node over DDS and the graph on this machine's CPU: 10 minutes
 # make bench-gpu [DATA=folder]     is every backend right on this machine's GPU, and how fast: 25 minutes
 # make train-gpu [DATA=folder]     1,000 epochs of the shipped recipe; go on by calling it again
 # make format                      puts the code into our format
@@ -20,7 +21,7 @@ PYTEST := $(PYTHON) -m pytest --dist loadgroup --numprocesses
 OUT ?= runs/gpu
 EPOCHS ?= 1000
 
-.PHONY: demo check test test-slow soak test-tensorrt bench-gpu train-gpu format clean
+.PHONY: demo check test test-slow soak test-tensorrt bench bench-gpu train-gpu format clean
 
 demo: .venv/complete
 	$(PYTHON) -m regseg_ros.demo "$(SOURCE)"
@@ -43,9 +44,15 @@ soak: .venv/complete
 test-tensorrt: .venv-tensorrt/complete
 	.venv-tensorrt/bin/python -m pytest test/tensorrt
 
+bench: .venv/complete
+	$(PYTHON) -m regseg_ros.benchmark --cases latency overload idle first gap memory company sweep \
+	    --data "$(DATA)" --out benchmarks/results
+	$(PYTHON) -m regseg_core.benchmark graph --device cpu --cases 512x1024x1 --frames 100 \
+	    --budget 120 --data "$(DATA)" --out benchmarks/results
+
 # With the python3 of a GPU machine, which has a PyTorch of its own; nothing is installed.
 bench-gpu:
-	python3 -m regseg_core.benchmark gpu --out benchmarks/results --data "$(DATA)"
+	python3 -m regseg_core.benchmark graph --out benchmarks/results --data "$(DATA)"
 
 format: .venv/complete
 	$(PYTHON) -m ruff format .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regseg_core.benchmark import gpu
+from regseg_core.benchmark import graph
 from regseg_core.cli import add_debug_option, at_least, command_parser, errors_in_one_line, size
 from regseg_core.files import check_folder
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     loading.add_argument("--workers", type=at_least(0), default=2, help="loader processes")
     loading.add_argument("--out", type=Path, help="folder for loader.json and loader.png")
-    speed = what.add_parser("gpu", help="is every backend right, and how fast")
+    speed = what.add_parser("graph", help="is every backend right, and how fast")
     speed.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     speed.add_argument("--cases", type=_cases, help="such as '512x1024x1 720x960x4': H, W, batch")
     speed.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
 
             loader.run(options.rounds, options.workers, options.out)
         else:
-            gpu.run(
+            graph.run(
                 options.device,
                 options.out,
                 options.cases,

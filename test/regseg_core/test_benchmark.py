@@ -10,7 +10,7 @@ import torch
 
 from regseg_core.backends.base import Compiled, Job
 from regseg_core.backends.eager import Eager
-from regseg_core.benchmark import gpu, loader, roofline
+from regseg_core.benchmark import graph, loader, roofline
 from regseg_core.benchmark.__main__ import main
 from regseg_core.benchmark.checks import Question
 from regseg_core.benchmark.timing import device_times
@@ -38,12 +38,12 @@ def test_the_loaders_benchmark_writes_its_table_and_plot(
 
 
 @pytest.mark.slow
-def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
+def test_the_graphs_benchmark_runs_on_a_cpu(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "IMAGES", 2)
+    monkeypatch.setattr(graph, "IMAGES", 2)
     options = "--device cpu --cases 64x96x2 --seconds 0.05 --frames 30"
-    main(f"gpu {options} --out {tmp_path}".split())
+    main(f"graph {options} --out {tmp_path}".split())
     [folder] = tmp_path.iterdir()
     table = json.loads((folder / "graph.json").read_text())
     assert [(check["backend"], check["question"].split()[0]) for check in table["checks"]] == [
@@ -73,8 +73,8 @@ def test_the_gpu_benchmark_runs_on_a_cpu_as_far_as_one_can(
 def test_when_the_time_is_up_nothing_is_begun_and_all_is_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "IMAGES", 1)
-    found = gpu.run("cpu", tmp_path, [(64, 96, 1)], 0.01, budget=0.0)
+    monkeypatch.setattr(graph, "IMAGES", 1)
+    found = graph.run("cpu", tmp_path, [(64, 96, 1)], 0.01, budget=0.0)
     [folder] = tmp_path.iterdir()
     table = json.loads((folder / "graph.json").read_text())
     assert table["rows"] == [] and table["checks"] == []
@@ -95,10 +95,10 @@ def test_a_variant_that_fails_is_left_out_and_the_next_one_is_measured(
         raise RuntimeError("TensorRT broke")
 
     pair = (Variant("first", fails), Variant("second", works))
-    monkeypatch.setattr(gpu, "variants", lambda device: pair)
-    monkeypatch.setattr(gpu, "questions", lambda *_: [Question("first", "works", wrong)])
-    monkeypatch.setattr(gpu, "IMAGES", 1)
-    found = gpu.run("cpu", None, [(64, 96, 1)], 0.01)
+    monkeypatch.setattr(graph, "variants", lambda device: pair)
+    monkeypatch.setattr(graph, "questions", lambda *_: [Question("first", "works", wrong)])
+    monkeypatch.setattr(graph, "IMAGES", 1)
+    found = graph.run("cpu", None, [(64, 96, 1)], 0.01)
     assert [(c.found, c.passed) for c in found.checks] == [("failed: TensorRT broke", False)]
     assert found.left_out == ["first at 64 x 96 x 1: no kernel image is available"]
     assert [row.variant for row in found.rows] == ["second"]

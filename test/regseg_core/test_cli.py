@@ -42,7 +42,7 @@ def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("what", ["loader", "gpu"])
+@pytest.mark.parametrize("what", ["loader", "graph"])
 def test_a_benchmark_looks_first_where_it_writes(what: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SystemExit, match=r"error: cannot write into .*file"):
@@ -99,7 +99,7 @@ def test_debug_shows_tracebacks(
 def test_debug_may_stand_before_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FileError):
-        benchmark.main(["--debug", "gpu", "--out", str(tmp_path / "file")])
+        benchmark.main(["--debug", "graph", "--out", str(tmp_path / "file")])
 
 
 def test_whole_numbers_of_options() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.staging import Staged
 from regseg_core.benchmark.checks import Check, questions
+from regseg_core.benchmark.machine import machine_folder
 from regseg_core.benchmark.roofline import Device, costs, measure_device, roof
 from regseg_core.benchmark.timing import at_once, device_times, host_times, waited
 from regseg_core.benchmark.variants import AUTOCAST, Variant, variants
@@ -138,7 +138,7 @@ def run(
         f"{title}: {limits.bandwidth / 1e9:.0f} GB/s copied, {limits.rate / 1e12:.2f} T"
         f" multiply-adds/s in half precision, PyTorch {torch.__version__}"
     )
-    folder = out / re.sub(r"\W+", "-", title.lower()).strip("-") if out is not None else None
+    folder = None if out is None else machine_folder(out, title)
     results = Results(title, limits, None if folder is None else folder / "graph.json")
     with tempfile.TemporaryDirectory() as engines:
         asked = list(questions(device, _images(data), Path(engines), frames))

@@ -1,0 +1,64 @@
+"""How OpenVINO's own clock divides a graph: what is before the network, it, and what is behind."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from regseg_core.arrays import Image
+from regseg_core.backends.base import Building, Job
+from regseg_core.backends.choose import portable
+
+#: Of a graph, in their order.
+PARTS = ("convert, normalise", "network", "upsampling", "class and confidence")
+
+_ROUNDS = 15
+
+
+def operator_times(
+    job: Job, frame: Image, call: Callable[[], object]
+) -> tuple[dict[str, float], float]:
+    """Milliseconds of each of PARTS for one frame, and what `call` takes besides; medians.
+
+    `call`: the Segmenter's of that frame. Raises ImportError without OpenVINO.
+    """
+    import openvino
+
+    payload = portable("openvino").payload(job, Building())
+    end = 8 + int.from_bytes(payload[:8], "little")
+    core = openvino.Core()
+    model = core.read_model(model=payload[8:end], weights=payload[end:])
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "PERF_COUNT": True,
+        "INFERENCE_PRECISION_HINT": "f32" if job.spec.precision == "float32" else "bf16",
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    rounds, besides = [], []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        request.infer([frame[None]], share_inputs=True)
+        middle = time.perf_counter()
+        call()
+        besides.append(1e3 * (time.perf_counter() - middle - (middle - started)))
+        rounds.append(_divided(request.get_profiling_info()))
+    parts = {part: statistics.median(found[part] for found in rounds) for part in PARTS}
+    return parts, statistics.median(besides)
+
+
+def _divided(operators: list[Any]) -> dict[str, float]:
+    """Operators come in the order they run in; the network is from the first to the last conv."""
+    convolutions = [i for i, o in enumerate(operators) if o.node_type == "Convolution"]
+    first, last = convolutions[0], convolutions[-1]
+    found = dict.fromkeys(PARTS, 0.0)
+    for place, operator in enumerate(operators):
+        if place < first:
+            part = PARTS[0]
+        elif place <= last:
+            part = PARTS[1]
+        else:
+            part = PARTS[2 if operator.node_type in ("Interpolate", "Reorder") else 3]
+        found[part] += 1e3 * operator.real_time.total_seconds()
+    return found

@@ -1,0 +1,167 @@
+"""The node's benchmark counts what it sends, and keeps and draws what it finds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from places import ROOT
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
+
+from regseg_core.data.synthetic import SyntheticStreet
+from regseg_core.media import read_image, write_image
+from regseg_ros.benchmark import __main__ as benchmark
+from regseg_ros.benchmark.cases import CASES
+from regseg_ros.benchmark.costs import memory, processor_seconds
+from regseg_ros.benchmark.figures import latencies, longest_gap, percentiles, rate_of
+from regseg_ros.benchmark.load import Load
+from regseg_ros.benchmark.pictures import image_messages, jpeg_messages, pictures
+from regseg_ros.benchmark.rows import Aim, Row, Rows
+from regseg_ros.benchmark.sink import stamp_of
+from regseg_ros.compressed import to_frame as decoded
+from regseg_ros.frames import to_frame
+
+MS = 1_000_000
+
+
+def run(*options: str) -> list[dict[str, object]]:
+    """What a run has written; rclpy of this process is set for its DDS domain meanwhile."""
+    out = Path(options[-1])
+    with mock.patch.dict(os.environ):
+        benchmark.main(list(options))
+    [path] = out.glob("*/node.json")
+    rows: list[dict[str, object]] = json.loads(path.read_text())["rows"]
+    return rows
+
+
+def accounted(values: object) -> bool:
+    """Whether each frame that was sent came back, or is counted where it was left."""
+    assert isinstance(values, dict)
+    ends = values["masks"] + values["masks_lost"] + values["dropped"] + values["lost"]
+    return bool(values["sent"] == ends and values["sent"] - values["lost"] == values["received"])
+
+
+@pytest.mark.integration
+def test_a_sweep_accounts_for_every_frame_and_is_drawn(tmp_path: Path) -> None:
+    rows = run(
+        *["--cases", "sweep", "--size", "48x64", "--backend", "eager", "--data", "street"],
+        *["--rates", "5 10", "--seconds", "1", "--out", str(tmp_path)],
+    )
+    assert [row["case"] for row in rows] == ["sweep", "sweep"]
+    for row, rate in zip(rows, (5, 10), strict=True):
+        values = row["values"]
+        assert isinstance(values, dict) and accounted(values)
+        assert 1 < values["sent"] <= rate + 2 and values["masks"] > 0
+        assert values["p50"] <= values["p95"] <= values["p99"]
+        assert values["beyond"] == pytest.approx(values["p50"] - values["call"])
+        assert values["backend"] == "eager" and values["private"] < values["resident"]
+    [table], [plot] = tmp_path.glob("*/node.md"), tmp_path.glob("*/node-sweep.png")
+    assert "| sweep: 64 x 48 bgr8, 5 Hz | eager |" in table.read_text()
+    assert read_image(plot).shape[2] == 3
+
+
+@pytest.mark.slow
+def test_every_case_runs(tmp_path: Path) -> None:
+    names = ["given", "latency", "overload", "idle", "first", "gap", "memory"]
+    names += ["company", "transport", "cameras", "profile"]
+    small = ["--size", "48x64", "--seconds", "2", "--data", "street"]
+    rows = run("--cases", *names, *small, "--out", str(tmp_path))
+    assert list(dict.fromkeys(row["case"] for row in rows)) == names
+    for row in rows:
+        values = row["values"]
+        assert isinstance(values, dict)
+        assert "p50" not in values or accounted(values)
+    assert list(tmp_path.glob("*/node-profile.png"))
+    missed = [row["case"] for row in rows if len(row["reached"]) != len(row["aims"])]  # type: ignore[arg-type]
+    assert not missed
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--encoding holo9", "encoding 'holo9': give one of rgb8"),
+        ("--encoding nv12 --size 47x64", "47"),
+        ("--rate 0", "rate 0: give one above 0"),
+        ("--transport compressed --encoding rgb8", "leave the encoding at bgr8"),
+        ("--data nowhere", "no source 'nowhere'"),
+        ("--rates often", "rates 'often': give frames a second"),
+        ("--cases first --backend eager --size 48x64", "leave --backend out"),
+    ],
+)
+def test_wrong_options_are_one_line(options: str, said: str) -> None:
+    with mock.patch.dict(os.environ), pytest.raises(SystemExit, match=r"^error: ") as raised:
+        benchmark.main(["--data", "street", *options.split()])
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_help_names_every_case() -> None:
+    command = [sys.executable, "-m", "regseg_ros.benchmark", "--help"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in CASES:
+        assert f"{name}:" in printed
+
+
+def test_latencies_are_of_frames_that_were_sent_meanwhile() -> None:
+    sent = [(0, 10 * MS), (1, 10 * MS), (0, 20 * MS)]
+    arrivals = [(0, 5 * MS, 9 * MS), (0, 10 * MS, 40 * MS), (1, 10 * MS, 30 * MS)]
+    assert latencies(sent, arrivals) == pytest.approx([30.0, 20.0])
+    assert longest_gap(arrivals) == pytest.approx(31.0)
+    assert longest_gap([]) == longest_gap(arrivals[:1]) == 0.0
+    assert rate_of([0, 500 * MS, 1000 * MS]) == pytest.approx(2.0)
+    assert rate_of([]) == rate_of([7]) == 0.0
+    assert percentiles([1.0, 2.0, 3.0])[0] == 2.0 and math.isnan(percentiles([])[0])
+
+
+def test_the_stamp_is_read_from_the_bytes_of_a_message() -> None:
+    message = Image()
+    message.header.frame_id = "lens"
+    message.header.stamp.sec, message.header.stamp.nanosec = 1_700_000_000, 999_999_999
+    assert stamp_of(serialize_message(message)) == 1_700_000_000_999_999_999
+
+
+def test_frames_are_of_the_size_and_encoding_that_are_asked_for(tmp_path: Path) -> None:
+    for number in range(2):
+        write_image(tmp_path / f"{number}.png", SyntheticStreet(64, 48).frame(number)[0])
+    images = pictures(str(tmp_path), 24, 32)
+    assert len(images) == 16 and not np.array_equal(images[0], images[1])
+    for encoding in ("bgr8", "nv12", "mono8"):
+        frame = to_frame(image_messages(images[:1], encoding)[0])
+        assert (frame.height, frame.width, frame.encoding) == (24, 32, encoding)
+    frame = decoded(jpeg_messages(images[:1])[0], 10_000)
+    assert np.abs(frame.rgb().astype(int) - images[0]).mean() < 10
+
+
+def test_aims_that_are_missed_are_said_and_kept(tmp_path: Path) -> None:
+    rows = Rows("a machine", tmp_path / "node.json")
+    aims = (Aim("latency, ms", 6.1, 6.0), Aim("throughput", 0.95, 0.9, at_least=True))
+    rows.note(Row("latency", "small", {"seconds": 1.0}, aims))
+    kept = json.loads((tmp_path / "node.json").read_text())
+    assert kept["machine"] == "a machine" and kept["rows"][0]["reached"] == [False, True]
+    table = (tmp_path / "node.md").read_text()
+    assert "| latency: small | latency, ms | 6.10 | ≤ 6 | **not reached** |" in table
+    assert "| latency: small | throughput | 0.95 | ≥ 0.9 | reached |" in table
+
+
+def test_several_cameras_have_topics_of_their_own() -> None:
+    load = Load(cameras=2)
+    assert load.camera_topics == ["/camera0/image_raw", "/camera1/image_raw"]
+    assert load.mask_topics == ["/regseg/camera0/mask", "/regseg/camera1/mask"]
+    assert Load(cameras=2, apart=True).mask_topics[1] == "/camera1/regseg/mask"
+    assert Load().mask_topics == ["/regseg/mask"]
+
+
+def test_costs_are_those_of_the_process() -> None:
+    before = processor_seconds(os.getpid())
+    while processor_seconds(os.getpid()) < before + 0.05:
+        pass
+    held = np.ones(64 << 20, np.uint8)
+    found = memory(os.getpid())
+    assert found.peak >= found.resident > found.private > held.nbytes / 2**20
