@@ -11,7 +11,7 @@ from regseg_ros.benchmark.stage import Stage
 
 def company(bench: Bench) -> Iterator[Row]:
     for backend in ("eager", "openvino"):
-        load = bench.load(height=480, width=640, backend=backend, seconds=12.0, rate=10.0)
+        load = bench.load(height=480, width=640, backend=backend, seconds=10.0, rate=10.0)
         with Stage(load, bench.cache) as stage:
             calls = bench.ready(stage)
             alone = stage.measure(calls)

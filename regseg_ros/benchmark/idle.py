@@ -14,7 +14,7 @@ _CALM = 4.0
 
 
 def idle(bench: Bench) -> Iterator[Row]:
-    load = bench.load(height=1080, width=1920, rate=30.0, seconds=15.0)
+    load = bench.load(height=1080, width=1920, rate=30.0, seconds=10.0)
     with Stage(load, bench.cache, listens=False) as stage:
         stage.start_nodes()
         stage.look()  # it is active

@@ -12,7 +12,7 @@ from regseg_ros.benchmark.rows import Aim, Row
 from regseg_ros.benchmark.stage import Stage
 
 #: Of 1 / call: the rates of a sweep.
-_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+_SHARES = (0.25, 0.5, 0.75, 0.9, 1.0, 1.2, 1.5, 2.0)
 _MIB = 2**20 / 1e6
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,14 +66,19 @@ class Rows:
             print(f"    {aim}", flush=True)
         if self.path is not None:
             found = [
-                {**asdict(row), "reached": [aim.reached for aim in row.aims]} for row in self.rows
+                {
+                    **asdict(row),
+                    "values": {name: _kept(value) for name, value in row.values.items()},
+                    "reached": [aim.reached for aim in row.aims],
+                }
+                for row in self.rows
             ]
             table = {"machine": self.machine, "rows": found}
             write_bytes(self.path, (json.dumps(table, indent=1) + "\n").encode())
             write_bytes(self.path.with_suffix(".md"), (self.markdown() + "\n").encode())
 
     def markdown(self) -> str:
-        """Tables of the aims, and of the figures that loads have."""
+        """Tables of the aims, of what all loads have, and of what other rows have."""
         parts = [f"Measured on {self.machine}."]
         if aims := [(row, aim) for row in self.rows for aim in row.aims]:
             lines = ["| case | what | found | aim | |", "|---|---|---|---|---|"]
@@ -92,6 +98,11 @@ class Rows:
                 for row in loads
             ]
             parts.append("\n".join(lines))
+        for row in self.rows:
+            if row not in loads:
+                lines = [f"| {row.case}: {row.title} | |", "|---|---|"]
+                lines += [f"| {name} | {shown(value)} |" for name, value in row.values.items()]
+                parts.append("\n".join(lines))
         return "\n\n".join(parts)
 
 
@@ -112,9 +123,15 @@ _COLUMNS = {
     "camera_cpu": "camera",
     "sink_cpu": "sink",
     "resident": "resident MiB",
+    "proportional": "proportional",
     "private": "private",
     "peak": "peak",
 }
+
+
+def _kept(value: Value) -> Value | None:
+    """JSON has no word for what is not a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def shown(value: Value) -> str:

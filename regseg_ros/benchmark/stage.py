@@ -20,7 +20,7 @@ from regseg_ros.demo import ROOT, private_environment
 from regseg_ros.transport import FAST_DDS_2, FAST_DDS_3
 
 #: Seconds of the baseline, before the clock and after it.
-CALLING = 1.5
+CALLING = 1.0
 
 #: Looks at a node that changes nothing any more, after which it stays so.
 _STEADY = 2
@@ -239,7 +239,9 @@ def environment(profile: str, cache: Path) -> dict[str, str]:
     """Of all processes: DDS on this machine alone, with a profile or none; engines in `cache`."""
     found = {**private_environment(), "XDG_CACHE_HOME": str(cache)}
     for variable in (FAST_DDS_2, FAST_DDS_3):
-        found[variable] = "" if profile == "none" else str(ROOT / "config" / f"{profile}.xml")
+        del found[variable]
+        if profile != "none":
+            found[variable] = str(ROOT / "config" / f"{profile}.xml")
     # A line begins with its time, in seconds as the stamps have it.
     return {**found, "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{time} {severity} {message}"}
 

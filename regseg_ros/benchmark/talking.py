@@ -86,7 +86,10 @@ class Process:
         line = self._process.stdout.readline()
         if not line:
             raise self._gone()
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise BenchmarkError(f"the {self.title} has answered {line!r}") from None
 
     def ask(self, what: str, **values: object) -> Any:
         """Asks and waits. Raises BenchmarkError."""

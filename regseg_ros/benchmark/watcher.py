@@ -25,7 +25,8 @@ class Watcher:
     """Hears the status of so many cameras, on the same DDS domain as `environment`'s processes."""
 
     def __init__(self, environment: Mapping[str, str], cameras: int) -> None:
-        os.environ.update(environment)
+        # Which machines are heard; not the profile, which is that of those that are measured.
+        os.environ.update({k: v for k, v in environment.items() if k.startswith("ROS_")})
         self._cameras = cameras
         self._context = Context()
         rclpy.init(context=self._context, domain_id=int(environment["ROS_DOMAIN_ID"]))
@@ -33,6 +34,7 @@ class Watcher:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._statuses: dict[str, Status] = {}
+        self._since = 0.0
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
 
     def close(self) -> None:
@@ -43,8 +45,7 @@ class Watcher:
 
     def look(self) -> dict[str, Status]:
         """The next status of each camera, by its name. Raises BenchmarkError where none comes."""
-        self._executor.spin_once(timeout_sec=0.0)  # one that has been waiting is too old
-        self._statuses = {}
+        self._statuses, self._since = {}, time.time()
         deadline = time.monotonic() + _PATIENCE
         while len(self._statuses) < self._cameras:
             if time.monotonic() > deadline:
@@ -56,5 +57,8 @@ class Watcher:
         return dict(self._statuses)
 
     def _hear(self, message: DiagnosticArray) -> None:
+        stamp = message.header.stamp
+        if stamp.sec + stamp.nanosec * 1e-9 < self._since:
+            return  # it has been waiting here
         for status in message.status:
             self._statuses[status.name] = {entry.key: entry.value for entry in status.values}
