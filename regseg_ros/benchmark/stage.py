@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,11 @@ CALLING = 1.0
 _STEADY = 2
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """Of one frame by the Segmenter alone, medians in ms; what runs it."""
-
-    call: float
-    mask: float
-    backend: str
-
-
 class Stage:
     """A camera, a sink and, when they are started, the node and the Segmenter alone.
 
-    `cache`: the folder of engines. `sizes`: heights and widths that the camera can send, the load's
-    first. `listens`: whether there is a sink. Everything ends with the context.
+    `cache`: the folder of engines. `others`: heights and widths that the camera can send besides
+    the load's. `listens`: whether there is a sink. Everything ends with the context.
     """
 
     def __init__(
@@ -178,9 +168,9 @@ class Stage:
         self.check()
         return self._watcher.look()
 
-    def baseline(self, calls: Process, seconds: float = CALLING) -> dict[str, list[float]]:
+    def baseline(self, calls: Process) -> dict[str, list[float]]:
         """Milliseconds of each call of the Segmenter alone, and of each mask."""
-        found: dict[str, list[float]] = calls.ask("measure", seconds=seconds)
+        found: dict[str, list[float]] = calls.ask("measure", seconds=CALLING)
         return found
 
     def measure(self, calls: Process, rate: float | None = None) -> Figures:
