@@ -35,8 +35,9 @@ class Figures:
     p99: float
     #: Longest time between two masks of one camera.
     gap: float
-    #: The Segmenter's call alone, median, and drawing the mask after it.
+    #: The Segmenter's call alone, median and p95, and drawing the mask after it.
     call: float
+    call_p95: float
     mask: float
     #: p50 without the call, and throughput as a share of 1 / call.
     beyond: float

@@ -114,6 +114,7 @@ _COLUMNS = {
     "lost": "lost",
     "throughput": "masks/s",
     "call": "call ms",
+    "call_p95": "its p95",
     "p50": "p50 ms",
     "p95": "p95",
     "p99": "p99",

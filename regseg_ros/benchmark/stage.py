@@ -194,7 +194,7 @@ class Stage:
         return _figures(
             (sent, arrivals, seconds),
             {name: after[name] - before[name] for name in after},
-            {name: statistics.median(first[name] + last[name]) for name in first},
+            {name: first[name] + last[name] for name in first},
             used,
             self.nodes,
             self._backend,
@@ -239,7 +239,7 @@ def environment(profile: str, cache: Path) -> dict[str, str]:
 def _figures(
     frames: tuple[list[Any], list[Any], float],
     counts: dict[str, int],
-    baseline: dict[str, float],
+    baseline: dict[str, list[float]],
     used: list[float],
     nodes: list[Process],
     backend: str,
@@ -248,6 +248,7 @@ def _figures(
     known = set(sent)
     arrivals = [entry for entry in arrivals if entry[:2] in known]
     p50, p95, p99 = percentiles(latencies(sent, arrivals))
+    call, call_p95, _ = percentiles(baseline["call"])
     throughput = rate_of([came for *_, came in arrivals])
     memories = [node.memory for node in nodes]
     camera, sink, *node = used
@@ -265,10 +266,11 @@ def _figures(
         p95=p95,
         p99=p99,
         gap=longest_gap(arrivals),
-        call=baseline["call"],
-        mask=baseline["mask"],
-        beyond=p50 - baseline["call"],
-        share=throughput * baseline["call"] / 1e3,
+        call=call,
+        call_p95=call_p95,
+        mask=statistics.median(baseline["mask"]),
+        beyond=p50 - call,
+        share=throughput * call / 1e3,
         camera_cpu=1e3 * camera / max(1, len(sent)),
         node_cpu=1e3 * sum(node) / masks,
         sink_cpu=1e3 * sink / masks,
