@@ -14,6 +14,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from regseg_core import Segmenter
+from regseg_core.device import keep_freed_memory
 from regseg_ros.benchmark.load import CAMERA_TOPIC, MASK_TOPIC
 from regseg_ros.benchmark.operators import operator_times
 from regseg_ros.benchmark.sink import stamp_of
@@ -99,6 +100,7 @@ class Pieces:
 
 
 def main() -> None:
+    keep_freed_memory()  # as the node does
     rclpy.init()
     pieces = Pieces(**json.loads(sys.argv[1]))
     answers: dict[str, Callable[..., object]] = {

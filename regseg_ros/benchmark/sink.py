@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from regseg_core.device import keep_freed_memory
 from regseg_ros.benchmark.talking import serve_beside
 
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -51,6 +52,8 @@ class Sink:
 
 
 def main() -> None:
+    # Else it takes 4 ms longer to receive a mask of 1280 x 720, in memory that is mapped anew.
+    keep_freed_memory()
     rclpy.init()
     sink = Sink(json.loads(sys.argv[1]))
     ended = serve_beside({"take": sink.take})
