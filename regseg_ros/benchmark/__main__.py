@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -82,4 +83,6 @@ _FIELDS = frozenset(Load.__dataclass_fields__)
 
 
 if __name__ == "__main__":
+    # As Ctrl-C, so that no node is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()
