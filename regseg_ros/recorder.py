@@ -109,14 +109,14 @@ class Recorder(Node):
     def listen(self) -> None:
         """Subscribes; to the camera last, once the node is there, so that no mask is missed."""
         node = self.settings.node
+        self.classes = ask_classes(self, node)
+        if wait := self.settings.ready_within:
+            wait_until_ready(self, node, wait)
         for title in ("mask", "overlay"):
             topic = f"{node}/{title}"
             self.create_subscription(Image, topic, partial(self._on_image, title), RECORD_QOS)
             while not self.count_publishers(topic):
                 rclpy.spin_once(self, timeout_sec=0.1)
-        self.classes = ask_classes(self, node)
-        if wait := self.settings.ready_within:
-            wait_until_ready(self, node, wait)
         camera = self.settings.image_topic
         self.create_subscription(Image, camera, partial(self._on_image, "camera"), RECORD_QOS)
         self.get_logger().info(f"recording {camera}, {node}/mask and {node}/overlay")

@@ -125,7 +125,9 @@ class VideoSource(Node):
             rclpy.spin_once(self, timeout_sec=early)
         if not self.context.ok():
             return
-        self._due = max(self._due + 1 / self.settings.rate, time.monotonic())
+        self._due += 1 / self.settings.rate
+        if self._due < (now := time.monotonic()):  # late by more than a frame: none goes at once
+            self._due = now + 1 / self.settings.rate
         stamp = self.get_clock().now().to_msg()
         header = Header(stamp=stamp, frame_id=self.settings.frame_id)
         message = image_message(pixels, encoding.name, header)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from regseg_core.backends.base import (
@@ -171,6 +173,9 @@ class Runner:
         if backend is self._last_resort:
             self._last = run
             return
+        # Its first run takes several times as long: none of a camera's frames shall wait for it.
+        with contextlib.suppress(Exception):  # frames find out, and say so
+            run(torch.zeros(self._job.spec.shape, dtype=torch.uint8))
         self._better = _Better(backend.name, run)
         last = self._last_resort.name
         _LOG.info("now running %s for %s instead of %s", backend.name, self._title, last)
