@@ -50,6 +50,8 @@ setup(
         # `colcon test` runs pytest only where an extra of this name asks for it.
         "test": ["pytest>=7", "hypothesis>=6"],
         "openvino": ["openvino>=2025.0"],
+        # Measures what int8 needs of one's own weights; running in int8 needs OpenVINO alone.
+        "calibrate": ["openvino>=2025.0", "nncf>=2.18"],
         # Torch-TensorRT pins the PyTorch that it fits.
         "torch-tensorrt": ["torch-tensorrt>=2.6,<2.15"],
         "torch-tensorrt-rtx": ["torch-tensorrt-rtx>=2.11,<2.15"],

@@ -13,18 +13,21 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from regseg_core.backends.base import BackendError, Building, Job
+from regseg_core import zoo
+from regseg_core.backends.base import BackendError, Building, Job, refuse_int8
 from regseg_core.backends.cache import EngineCache, default_folder
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.engine_file import EngineError, pack, read_identity, spec_of, unpack
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
+from regseg_core.calibration import path_beside, read_calibration, write_calibration
 from regseg_core.cli import add_weights_options, command_parser, errors_in_one_line, size
 from regseg_core.data.labelled import refuse_unpaired
 from regseg_core.data.opening import open_split
 from regseg_core.device import choose_device
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
+from regseg_core.evaluation.calibrating import calibrate
 from regseg_core.evaluation.verify import compare
 from regseg_core.files import check_writable, write_bytes
 from regseg_core.precision import PRECISIONS
@@ -38,6 +41,7 @@ def compile_graph(job: Job, backend: str, gpus: tuple[str, ...] = ()) -> bytes:
     Raises BackendError for a backend that makes no file, or cannot make this one.
     """
     chosen = portable(backend)
+    refuse_int8(chosen, job)
     if gpus:  # this machine's GPU does not matter
         job = replace(job, device=torch.device("cpu"))
     how = Building(gpus, thorough=True, folder=default_folder())
@@ -69,6 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--backend", default="tensorrt", choices=BACKENDS, help="what compiles")
     parser.add_argument("--gpu", nargs="+", default=[], help="targets, such as sm_86 sm_89")
+    parser.add_argument(
+        "--calibrate",
+        metavar="DATA",
+        help="a folder of images, or a data set: measures what int8 needs on its training images,"
+        " and writes it beside the weights",
+    )
     parser.add_argument("--verify", help="data set; refuses a graph that scores worse than PyTorch")
     parser.add_argument("--split", default="val", help="split of the data set")
     parser.add_argument("-o", "--out", type=Path, help="file to write")
@@ -78,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     with errors_in_one_line(options.debug):
         if options.list or options.clear:
             _kept(options.clear)
+        elif options.calibrate:
+            _calibrate(options)
         else:
             _compile(options)
 
@@ -99,7 +111,8 @@ def _compile(options: argparse.Namespace) -> None:
         options.rotation,
     )
     card, path = find_weights(options.weights, options.model, options.labels)
-    job = Job(card, path, spec, choose_device("auto"))
+    calibration = read_calibration(path) if options.precision == "int8" else None
+    job = Job(card, path, spec, choose_device("auto"), calibration)
     # All that can be known before a minute's work is looked at before it.
     if options.out:
         check_writable(options.out)
@@ -124,6 +137,27 @@ def _compile(options: argparse.Namespace) -> None:
     if options.out:
         write_bytes(options.out, data)
         print(f"wrote {options.out}, {len(data) / 1e6:.1f} MB")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    if options.out:
+        raise ArgumentError("--calibrate writes beside the weights; then compile without it")
+    if options.weights in zoo.names():
+        raise ArgumentError(
+            f"{options.weights} comes with its calibration; for another, copy the file of weights"
+        )
+    card, path = find_weights(options.weights, options.model, options.labels)
+    check_writable(path_beside(path))
+    labelled = None
+    if options.verify:
+        labelled = open_split(options.verify, options.split, card.labels)
+        refuse_unpaired(labelled)
+    calibration, report = calibrate(
+        card, path, options.calibrate, labelled, options.size, options.network_size
+    )
+    print(f"measured {calibration.about['images']} images")
+    print(report or "nothing says how it scores: --verify DATA does")
+    print(f"wrote {write_calibration(path, calibration)}")
 
 
 def _runs_here(options: argparse.Namespace, job: Job) -> bool:

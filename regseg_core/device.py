@@ -64,6 +64,13 @@ def has_fast_bfloat16() -> bool:
 
 
 @functools.cache
+def has_fast_int8() -> bool:
+    """Whether this processor sums products of bytes in one instruction, exactly (VNNI, AMX)."""
+    flags = set(_cpuinfo("flags").split())
+    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
+@functools.cache
 def device_title(device: torch.device) -> str:
     """What a person calls the device."""
     if device.type == "cuda":

@@ -17,20 +17,22 @@ from regseg_core.arrays import Image
 from regseg_core.backends.base import Backend, CompilingError, Job
 from regseg_core.backends.cache import default_folder
 from regseg_core.backends.child import ClosedError
-from regseg_core.backends.choose import candidates, portable
+from regseg_core.backends.choose import candidates, choose_numbers, portable
+from regseg_core.backends.eager import Eager
 from regseg_core.backends.engine_file import read_identity, read_payload, settled, spec_of
 from regseg_core.backends.health import Health
 from regseg_core.backends.lost import is_lost, keep
 from regseg_core.backends.runners import Runners
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
+from regseg_core.calibration import Calibration
 from regseg_core.device import choose_device, device_title, give_up
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame, Kind, stacked
 from regseg_core.labels import LabelSet
 from regseg_core.model import SegmentationNetwork
-from regseg_core.precision import PRECISIONS, choose_precision
+from regseg_core.precision import float_precision, float_type
 from regseg_core.segmentation import Segmentation
 from regseg_core.threads import apart
 from regseg_core.weights import build_model, find_weights
@@ -46,8 +48,10 @@ class Segmenter:
     `weights`: a name of `regseg_core.zoo.names()`, or the path of a weights file. `model` and
     `labels` (a label set, its name or YAML file) are needed only for files without a card, such as
     the published `.pth` checkpoints. `device`: auto, cpu, cuda or cuda:N. `size`: height and width
-    that the network sees, None for each frame's own. `precision`: auto (float16 on a GPU, bfloat16
-    on a CPU that is fast at it, else float32) or a name in `PRECISIONS`.
+    that the network sees, None for each frame's own. `precision`: auto or a name in `PRECISIONS`.
+    auto is float16 on a GPU; on a CPU the first that it is fast at of int8, bfloat16, float32. int8
+    needs OpenVINO and a calibration beside the weights, which the shipped ones have; what it leaves
+    in floating point, and PyTorch's first frames, are then in bfloat16 or float32.
 
     `backend`: what runs the graph, a name of `regseg_core.backends.choose.BACKENDS`, compiled at
     the first frame of each size; or auto, the best that works: PyTorch segments at once, and when a
@@ -88,11 +92,14 @@ class Segmenter:
         self._card, self._path = find_weights(weights, model, labels)
         self.labels = self._card.labels
         self.device = choose_device(device)
+        self._calibration: Calibration | None = None
         #: What the engine file is for; None without one.
         self.engine_spec = None if engine is None else self._check_engine_file(Path(engine))
         if self.engine_spec is not None:
             size, precision = settled(self.engine_spec, size, precision)
-        self.precision = choose_precision(precision, self.device)
+        self.precision, self._calibration = choose_numbers(
+            precision, self.device, backend, self._path, compiled=engine is not None
+        )
         self.size = size
         self.network = apart(partial(self._load_network, self.device, self.precision))
         self.backend = backend if isinstance(backend, str) else backend[0].name
@@ -108,10 +115,9 @@ class Segmenter:
     @property
     def description(self) -> str:
         """What runs where, for people."""
-        return (
-            f"{self._title}, {self.health.backend} {self.precision} on {self.device}"
-            f" ({device_title(self.device)})"
-        )
+        runs = self.health.backend
+        precision = self.precision if runs != Eager.name else float_precision(self.precision)
+        return f"{self._title}, {runs} {precision} on {self.device} ({device_title(self.device)})"
 
     def __call__(
         self, pixels: Image, encoding: str = "bgr8", confidence: bool = False
@@ -191,7 +197,8 @@ class Segmenter:
 
     def job(self, spec: GraphSpec) -> Job:
         """What a backend needs to compile a spec."""
-        return Job(self._card, self._path, spec, self.device)
+        calibration = self._calibration if spec.precision == "int8" else None
+        return Job(self._card, self._path, spec, self.device, calibration)
 
     def kinds(self) -> list[GraphSpec]:
         """The kinds of frames that were segmented lately, newest first."""
@@ -265,7 +272,7 @@ class Segmenter:
             failure = f"{self.device} is lost, the CPU segments until the next start: {error}"
             # All that can fail comes first: until it works, each frame tries it again.
             cpu = torch.device("cpu")
-            precision = choose_precision("auto", cpu)
+            precision, calibration = choose_numbers("auto", cpu, "auto", self._path)
             network = apart(partial(self._load_network, cpu, precision))
             backends, refused = candidates("auto", cpu, network)
             _LOG.error("%s", failure)
@@ -273,6 +280,7 @@ class Segmenter:
             threading.Thread(target=runners.close, name="closing", daemon=True).start()
             self.device, self.precision, self.engine_spec = cpu, precision, None
             self.network, self.health.refused = network, refused
+            self._calibration = calibration
             self._runners = self._make_runners(backends, None)
             if self._closed:
                 self._runners.close()
@@ -281,7 +289,7 @@ class Segmenter:
 
     def _load_network(self, device: torch.device, precision: str) -> SegmentationNetwork:
         network = build_model(self._card, self._path)
-        dtype = PRECISIONS[precision].dtype
+        dtype = float_type(precision)
         return network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _check_engine_file(self, path: Path) -> GraphSpec:

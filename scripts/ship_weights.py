@@ -7,12 +7,15 @@ PYTHONPATH=. .venv/bin/python scripts/ship_weights.py runs/first NAME --data DIR
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from regseg_core import Segmenter
+from regseg_core.calibration import write_calibration
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.evaluate import format_scores
+from regseg_core.evaluation.calibrating import calibrate
 from regseg_core.evaluation.scoring import evaluate, single_view
 from regseg_core.model import create_model
 from regseg_core.weights import ModelCard, load_weights, read_card, save_weights
@@ -43,7 +46,7 @@ def main() -> None:
             found.pop("images_per_second")  # of this machine
             scores[f"{title}_{precision}"] = found
             print(f"{title}, {precision}\n{format_scores(found)}\n")
-    training = {**card.about["training"], "data": options.data_title}
+    training = {**card.about["training"], "data": f"{options.data_title}; its train split"}
     shipped = ModelCard(
         card.architecture,
         card.labels,
@@ -54,6 +57,12 @@ def main() -> None:
     load_weights(network, source)
     save_weights(target, network, shipped)
     print(f"wrote {target.relative_to(ROOT)}, {target.stat().st_size / 1e6:.2f} MB")
+    # Beside the weights, not in their card: it is bound to their file.
+    labelled = open_split(options.data, "val", shipped.labels)
+    calibration, report = calibrate(shipped, target, options.data, labelled)
+    print(f"int8\n{report}")
+    about = {**calibration.about, "data": options.data_title}
+    write_calibration(target, replace(calibration, about=about))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from regseg_core.backends.beside import Beside
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.calibration import Calibration, sha256_of
 from regseg_core.errors import RegSegError
 from regseg_core.graph import SegmentationGraph
 from regseg_core.model import SegmentationNetwork
@@ -53,12 +53,17 @@ class Job:
     path: Path
     spec: GraphSpec
     device: torch.device
+    #: Of the weights, for int8.
+    calibration: Calibration | None = None
 
     @cached_property
     def network(self) -> dict[str, object]:
-        """What the graph is made from beside its spec: weights by sha256 of their file."""
+        """What the graph is made from beside its spec: files by sha256."""
+        calibration = self.calibration
+        measured = {} if calibration is None else {"calibration": calibration.sha256}
         return {
-            "weights": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "weights": sha256_of(self.path),
+            **measured,
             "architecture": self.card.architecture,
             "ids": list(self.card.labels.ids),
         }
@@ -84,6 +89,12 @@ class Job:
             wide,
             spec.rotation,
         ).eval()
+
+
+def refuse_int8(backend: Backend, job: Job) -> None:
+    """Raises BackendError for a job in int8, where the backend is not the one that knows it."""
+    if job.spec.precision == "int8" and backend.name != "openvino":
+        raise BackendError(f"{backend.name} does not compute in int8; OpenVINO on a CPU does")
 
 
 @dataclass(frozen=True)

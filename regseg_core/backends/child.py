@@ -18,6 +18,7 @@ import torch
 
 from regseg_core.backends.base import BackendError, Building, Job
 from regseg_core.backends.spec import GraphSpec
+from regseg_core.calibration import Calibration
 from regseg_core.weights import ModelCard
 
 Process = subprocess.Popen[bytes]
@@ -63,6 +64,7 @@ class Compilers:
             "spec": job.spec.to_dict(),
             "device": str(job.device),
             "folder": None if folder is None else str(folder),
+            "calibration": None if job.calibration is None else job.calibration.to_json(),
         }
         while not self._turn.acquire(timeout=_LOOK):
             self.refuse_if_closed()
@@ -155,11 +157,13 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request: dict[str, Any] = json.load(sys.stdin)
+    measured = request["calibration"]
     job = Job(
         ModelCard.from_json(request["card"]),
         Path(request["path"]),
         GraphSpec.from_dict(request["spec"]),
         torch.device(request["device"]),
+        None if measured is None else Calibration.from_json(measured),
     )
     folder = request["folder"]
     how = Building(folder=None if folder is None else Path(folder))

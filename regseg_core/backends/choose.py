@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -11,8 +13,12 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.inductor import Inductor
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.tensorrt import TensorRt
+from regseg_core.calibration import Calibration, CalibrationError, read_calibration
 from regseg_core.errors import ArgumentError
 from regseg_core.model import SegmentationNetwork
+from regseg_core.precision import choose_precision
+
+_LOG = logging.getLogger("regseg_core")
 
 _PORTABLE: dict[str, Portable] = {
     "tensorrt": TensorRt(),
@@ -53,6 +59,33 @@ def candidates(
     if network is not None and usable[-1].name == Eager.name:
         usable[-1] = Eager(network)
     return usable, refused
+
+
+def choose_numbers(
+    precision: str,
+    device: torch.device,
+    backend: str | Sequence[Backend],
+    weights: Path,
+    compiled: bool = False,
+) -> tuple[str, Calibration | None]:
+    """What `precision` means for a file of weights, and their calibration for int8.
+
+    `compiled`: whether an engine file is there, which holds what int8 needs. Raises ArgumentError
+    for what cannot be had. With `auto`, a calibration that cannot be used is a warning.
+    """
+    calibration, no_int8 = None, ""
+    if precision in ("auto", "int8") and device.type == "cpu":
+        names = [backend] if isinstance(backend, str) else [each.name for each in backend]
+        try:
+            if not {"auto", OpenVino.name} & set(names):
+                raise BackendError(f"OpenVINO computes in it, {names[0]} does not")
+            BACKENDS[OpenVino.name].check(device)
+            calibration = read_calibration(weights)
+        except (BackendError, CalibrationError, FileNotFoundError) as error:
+            no_int8 = str(error)
+            if precision == "auto" and isinstance(error, CalibrationError):
+                _LOG.warning("int8 is not used: %s", error)
+    return choose_precision(precision, device, "" if compiled else no_int8), calibration
 
 
 def _named(

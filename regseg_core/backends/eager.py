@@ -8,7 +8,7 @@ from torch import Tensor
 from regseg_core.backends.base import Compiled, Job
 from regseg_core.device import tune
 from regseg_core.model import SegmentationNetwork
-from regseg_core.precision import PRECISIONS
+from regseg_core.precision import float_type
 
 
 class Eager:
@@ -24,7 +24,7 @@ class Eager:
 
     def build(self, job: Job) -> Compiled:
         if self._network is None:
-            graph = job.graph(PRECISIONS[job.spec.precision].dtype)
+            graph = job.graph(float_type(job.spec.precision))
         else:
             graph = job.graph_of(self._network)
         graph = graph.to(job.device)

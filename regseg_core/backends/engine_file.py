@@ -13,8 +13,8 @@ from regseg_core.errors import RegSegError
 
 _MAGIC = b"regseg engine 1\n"
 
-#: What has made a graph's compiled form, but is not needed to run it.
-_MAKERS = ("torch", "torch_tensorrt")
+#: What has made a graph's compiled form, but is not needed to run it: libraries, and a calibration.
+_MAKERS, _MEASURED = ("torch", "torch_tensorrt"), ("calibration",)
 
 
 class EngineError(RegSegError, ValueError):
@@ -94,10 +94,13 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _plain(identity: Mapping[str, Any], carried: bool) -> dict[str, Any]:
-    made_by = identity.get("made_by", {})
-    left_out = _MAKERS if carried else ()
-    kept = {name: value for name, value in made_by.items() if name not in left_out}
-    return {**identity, "made_by": kept}
+    if not carried:
+        return dict(identity)
+    plain = dict(identity)
+    for entry, left_out in (("made_by", _MAKERS), ("network", _MEASURED)):
+        given = identity.get(entry, {})
+        plain[entry] = {name: value for name, value in given.items() if name not in left_out}
+    return plain
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

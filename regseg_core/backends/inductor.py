@@ -22,7 +22,7 @@ class Inductor:
             raise BackendError("torch.compile needs a C++ compiler: sudo apt install g++")
 
     def build(self, job: Job) -> Compiled:
-        graph = job.graph(PRECISIONS[job.spec.precision].dtype).to(job.device)
+        graph = job.graph(PRECISIONS[job.spec.precision]).to(job.device)
         # Frozen weights are constants, into which normalisation is folded.
         options: dict[str, Any] = {"freezing": True}
         compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=options)

@@ -32,7 +32,7 @@ def to_onnx(job: Job, wide: bool = False) -> bytes:
     if major_minor(torch.__version__) < _EXPORTED_SINCE:
         raise BackendError(f"ONNX export needs torch 2.7 or later, not {torch.__version__}")
     spec = job.spec
-    graph = job.graph(PRECISIONS[spec.precision].dtype, wide)
+    graph = job.graph(PRECISIONS[spec.precision], wide)
     frames = torch.zeros(spec.shape, dtype=torch.uint8)
     # The exporter prints, and warns of operators that it could have exported too.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -14,10 +14,15 @@ from torch import Tensor
 
 from regseg_core.backends.base import BackendError, Building, Compiled, Job
 from regseg_core.backends.beside import Beside
+from regseg_core.backends.rounding import round_to_bytes
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.model import SegmentationNetwork
+from regseg_core.precision import float_precision
 from regseg_core.threads import wanted
 
-#: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic.
+#: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic; int8 is in the graph.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_PRECISIONS = (*_HINTS, "int8")
 
 
 class OpenVino:
@@ -40,44 +45,59 @@ class OpenVino:
         """OpenVINO's form of the graph: the length of its XML in 8 bytes, the XML, the weights."""
         if how.gpus:
             raise BackendError("OpenVINO compiles for the CPU; --gpu is for TensorRT")
-        if job.spec.precision not in _HINTS:
-            raise BackendError(f"OpenVINO computes in {' or '.join(_HINTS)} on a CPU")
-        ov = _library()
-        frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
-        with torch.no_grad():
-            exported = torch.export.export(job.graph(torch.float32), (frames,))
-        model = ov.convert_model(exported)
+        if job.spec.precision not in _PRECISIONS:
+            raise BackendError(f"OpenVINO computes in {', '.join(_PRECISIONS)} on a CPU")
+        model, network = convert(job)
+        if job.spec.precision == "int8":
+            if job.calibration is None:
+                raise BackendError("int8 needs a calibration of the weights; this job has none")
+            round_to_bytes(model, network, job.calibration)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "graph.xml"
-            ov.save_model(model, path, compress_to_fp16=False)
+            _library().save_model(model, path, compress_to_fp16=False)
             xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
         return len(xml).to_bytes(8, "little") + xml + weights
 
     def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
         end = 8 + int.from_bytes(payload[:8], "little")
-        core = _library().Core()
-        model = core.read_model(model=payload[8:end], weights=payload[end:])
-        hints: dict[str, str | int] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[job.spec.precision],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        if threads := wanted():  # it reads no variable of OpenMP's
-            hints["INFERENCE_NUM_THREADS"] = threads
-        request = core.compile_model(model, "CPU", hints).create_infer_request()
-        count = len(model.outputs)
-        # A request takes one frame at a time, and two would only share the cores.
-        busy = threading.Lock()
+        model = _library().Core().read_model(model=payload[8:end], weights=payload[end:])
+        return compiled(model, job.spec)
 
-        def run(frames: Tensor) -> tuple[Tensor, ...]:
-            with busy:
-                request.infer([frames.numpy()], share_inputs=True)
-                # A copy: the request's own memory holds the next frame's result soon.
-                return tuple(
-                    torch.from_numpy(np.array(request.get_output_tensor(index).data))
-                    for index in range(count)
-                )
 
-        return run
+def convert(job: Job) -> tuple[Any, SegmentationNetwork]:
+    """OpenVINO's form of a job's graph in float32, and the network that is in it."""
+    graph = job.graph(torch.float32)
+    frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
+    with torch.no_grad():
+        exported = torch.export.export(graph, (frames,))
+    return _library().convert_model(exported), graph.network
+
+
+def compiled(model: Any, spec: GraphSpec) -> Compiled:
+    """OpenVINO's form of a graph, ready to run on this processor."""
+    # As it is converted the sizes are open, and some of them computed anew for each frame.
+    model.reshape(list(spec.shape))
+    hints: dict[str, str | int] = {
+        "INFERENCE_PRECISION_HINT": _HINTS[float_precision(spec.precision)],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if threads := wanted():  # it reads no variable of OpenMP's
+        hints["INFERENCE_NUM_THREADS"] = threads
+    request = _library().Core().compile_model(model, "CPU", hints).create_infer_request()
+    count = len(model.outputs)
+    # A request takes one frame at a time, and two would only share the cores.
+    busy = threading.Lock()
+
+    def run(frames: Tensor) -> tuple[Tensor, ...]:
+        with busy:
+            request.infer([frames.numpy()], share_inputs=True)
+            # A copy: the request's own memory holds the next frame's result soon.
+            return tuple(
+                torch.from_numpy(np.array(request.get_output_tensor(index).data))
+                for index in range(count)
+            )
+
+    return run
 
 
 def _library() -> Any:

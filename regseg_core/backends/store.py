@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regseg_core.backends.base import Backend, Compiled, Direct, Job, Portable
+from regseg_core.backends.base import Backend, Compiled, Direct, Job, Portable, refuse_int8
 from regseg_core.backends.cache import EngineCache
 from regseg_core.backends.child import Compilers
 from regseg_core.backends.engine_file import read_identity, read_payload, spec_of
@@ -34,6 +34,7 @@ class EngineStore:
         what the backend's library raises; ClosedError after `close`.
         """
         self._compilers.refuse_if_closed()
+        refuse_int8(backend, job)
         title = f"{backend.name} for {job.spec.title()}"
         if isinstance(backend, Portable):
             run = self._open(backend, job, title)

@@ -40,7 +40,7 @@ def check_fits(library: str) -> None:
 
 def exported(job: Job) -> tuple[ExportedProgram, torch.Tensor]:
     """The graph in the form that Torch-TensorRT converts whole, and frames of its shape."""
-    graph = job.graph(PRECISIONS[job.spec.precision].dtype, wide=True)
+    graph = job.graph(PRECISIONS[job.spec.precision], wide=True)
     frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(graph, (frames,)), frames

@@ -159,7 +159,7 @@ def _training_rate(steps: int = 3) -> float:
     shape = (config.batch_size, config.augment.crop_height, config.augment.crop_width)
     images = torch.randint(0, 256, (*shape, 3), generator=rng, dtype=torch.uint8).to(device)
     truth = torch.randint(0, 11, shape, generator=rng, dtype=torch.uint8).to(device)
-    dtype = PRECISIONS[choose_precision("auto", device)].dtype
+    dtype = PRECISIONS[choose_precision("auto", device)]
     mixed = dtype != torch.float32
 
     def step() -> None:

@@ -15,7 +15,7 @@ from regseg_core.backends.eager import Eager
 from regseg_core.backends.store import EngineStore
 from regseg_core.graph import Normalize
 from regseg_core.model import SegmentationNetwork, create_model
-from regseg_core.precision import PRECISIONS
+from regseg_core.precision import float_type
 from regseg_core.weights import load_weights
 
 #: What published code does: the network in float32, images as N x C x H x W. On a GPU PyTorch's
@@ -55,7 +55,7 @@ def _plain(job: Job, autocast: torch.dtype | None) -> Compiled:
 
 
 def _autocast(job: Job) -> Compiled:
-    return _plain(job, PRECISIONS[job.spec.precision].dtype)
+    return _plain(job, float_type(job.spec.precision))
 
 
 def _backend(name: str) -> Callable[[Job], Compiled]:
@@ -74,7 +74,7 @@ def _untimed(job: Job) -> Compiled:
 
 
 def _unfolded(job: Job) -> Compiled:
-    dtype = PRECISIONS[job.spec.precision].dtype
+    dtype = float_type(job.spec.precision)
     network: Any = _published(job).to(dtype)
     return Eager(network.to(memory_format=torch.channels_last)).build(job)
 
@@ -93,7 +93,7 @@ class _Nchw(nn.Module):
 
 
 def _nchw(job: Job) -> Compiled:
-    network = job.graph(PRECISIONS[job.spec.precision].dtype).network
+    network = job.graph(float_type(job.spec.precision)).network
     made: Any = _Nchw(network.to(job.device).to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
     return Eager(made).build(job)
 

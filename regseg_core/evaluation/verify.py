@@ -56,6 +56,11 @@ class Comparison:
 
     def refuse_if_worse(self) -> None:
         """Raises BackendError where more is lost than may be."""
+        if why := self.why_worse():
+            raise BackendError(f"the compiled graph is refused: {why}")
+
+    def why_worse(self) -> str:
+        """Which losses are larger than they may be; empty where none is."""
         worst = max(self.lost, key=lambda name: self.lost[name], default="")
         reasons = []
         if self.mean_lost > MEAN_MAY_LOSE:
@@ -63,8 +68,7 @@ class Comparison:
         if worst and self.lost[worst] > CLASS_MAY_LOSE:
             points = self.lost[worst]
             reasons.append(f"{worst} falls by {points:.2f} points (at most {CLASS_MAY_LOSE})")
-        if reasons:
-            raise BackendError(f"the compiled graph is refused: {'; '.join(reasons)}")
+        return "; ".join(reasons)
 
 
 def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:

@@ -9,11 +9,10 @@ import torch
 
 from regseg_core import zoo
 from regseg_core.backends.cache import EngineCache, default_folder
-from regseg_core.backends.choose import candidates
+from regseg_core.backends.choose import candidates, choose_numbers
 from regseg_core.backends.eager import Eager
 from regseg_core.device import choose_device, device_title
 from regseg_core.errors import RegSegError
-from regseg_core.precision import choose_precision
 from regseg_core.weights import find_weights
 from regseg_ros.doctor.verdict import Verdict, fail, ok, warn
 
@@ -33,7 +32,8 @@ def _weights() -> Verdict:
 
 
 def _device(device: torch.device) -> Verdict:
-    about = f"{device} ({device_title(device)}), {choose_precision('auto', device)}"
+    precision, _ = choose_numbers("auto", device, "auto", zoo.find(zoo.DEFAULT))
+    about = f"{device} ({device_title(device)}), {precision}"
     if device.type == "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
         return warn(
             "device",

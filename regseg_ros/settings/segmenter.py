@@ -34,7 +34,7 @@ class NetworkSettings:
     )
     device: str = parameter("auto", "auto, cpu, cuda or cuda:N.")
     precision: str = parameter(
-        "auto", "auto, float32, bfloat16 or float16; auto takes the fastest that is safe."
+        "auto", "auto, float32, bfloat16, float16 or int8; auto takes the fastest that is safe."
     )
     backend: str = parameter(
         "auto", "What runs the graph: auto, or one by name, such as tensorrt, openvino or eager."

@@ -1,0 +1,324 @@
+"""int8: ranges that are bound to their weights, put into the graph of any frames, within a gate."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jobs import CPU, job
+
+from regseg_core import Segmenter, zoo
+from regseg_core.backends.base import BackendError, Building, Job
+from regseg_core.backends.choose import BACKENDS, choose_numbers
+from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.rounding import layer_of
+from regseg_core.backends.runners import COMPILE_AFTER
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.store import EngineStore
+from regseg_core.calibration import (
+    Calibration,
+    CalibrationError,
+    path_beside,
+    read_calibration,
+    sha256_of,
+    write_calibration,
+)
+from regseg_core.compile import compile_graph, main
+from regseg_core.data.opening import open_split
+from regseg_core.data.synthetic import STREET, SyntheticStreets
+from regseg_core.device import has_fast_int8
+from regseg_core.errors import ArgumentError
+from regseg_core.evaluation.verify import compare
+from regseg_core.labels import CAMVID
+from regseg_core.media import write_image
+from regseg_core.model import create_model
+from regseg_core.precision import choose_precision
+from regseg_core.weights import find_weights, load_weights, save_weights
+
+SHIPPED = zoo.find(zoo.DEFAULT)
+
+needs_vnni = pytest.mark.skipif(not has_fast_int8(), reason="this processor has no VNNI")
+
+
+@pytest.fixture
+def vnni(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that is fast at int8, for what does not compute."""
+    monkeypatch.setattr("regseg_core.precision.has_fast_int8", lambda: True)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The shipped weights and their calibration, as a user's."""
+    copy = tmp_path / "mine.safetensors"
+    shutil.copy(SHIPPED, copy)
+    shutil.copy(path_beside(SHIPPED), path_beside(copy))
+    return copy
+
+
+def in_int8(spec: GraphSpec, calibration: Calibration | None = None) -> Job:
+    calibration = calibration or read_calibration(SHIPPED)
+    return replace(job(replace(spec, precision="int8")), calibration=calibration)
+
+
+def test_shipped_weights_come_with_their_calibration() -> None:
+    calibration = read_calibration(SHIPPED)
+    assert calibration.weights == sha256_of(SHIPPED)
+    assert len(calibration.ranges) > 100
+    assert path_beside(SHIPPED).stat().st_size < 20_000
+    assert calibration.about["images"] == 90 and "train split" in calibration.about["data"]
+
+
+def test_a_calibration_is_what_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "some.safetensors"
+    file.write_bytes(b"weights")
+    ranges = {"images": (-2.1, 2.64), "stem.conv Add Relu": (0.0, float(np.float32(15.079)))}
+    written = Calibration(sha256_of(file), ranges, ("stem.conv",), {"images": 3})
+    assert write_calibration(file, written) == tmp_path / "some.int8.json"
+    assert read_calibration(file) == written
+    assert read_calibration(file).sha256 == written.sha256
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "\x80\x04\x95pickled",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"format": 1', '"format": 2'),
+        lambda text: text.replace('"ranges"', '"range"'),
+        lambda text: json.dumps(json.loads(text) | {"ranges": {"images": [1, -1]}}),
+        lambda text: json.dumps(json.loads(text) | {"ranges": {"images": [0, float("nan")]}}),
+        lambda text: json.dumps(json.loads(text) | {"ranges": {"images": [0, 1, 2]}}),
+        lambda text: json.dumps(json.loads(text) | {"floats": 3}),
+        lambda text: json.dumps(json.loads(text) | {"weights": "0" * 64}),
+    ],
+)
+@pytest.mark.usefixtures("vnni")
+def test_a_damaged_or_foreign_calibration_is_one_clear_error_and_no_int8(
+    damage: object, weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = path_beside(weights)
+    path.write_text(damage(path.read_text()))  # type: ignore[operator]
+    reason = r"mine\.int8\.json is .*: calibrate again, or delete it$"
+    with pytest.raises(CalibrationError, match=reason):
+        read_calibration(weights)
+    with pytest.raises(ArgumentError, match=f"^precision int8: .*{reason}"):
+        choose_numbers("int8", CPU, "auto", weights)
+    precision, calibration = choose_numbers("auto", CPU, "auto", weights)
+    assert precision in ("bfloat16", "float32") and calibration is None
+    [warning] = [r.message for r in caplog.records]
+    assert warning.startswith("int8 is not used: ") and "mine.int8.json" in warning
+
+
+@pytest.mark.usefixtures("vnni")
+def test_auto_is_int8_where_it_is_fast_and_can_be_had(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def chosen(backend: str = "auto", device: torch.device = CPU) -> str:
+        return choose_numbers("auto", device, backend, weights)[0]
+
+    assert chosen() == chosen("openvino") == "int8"
+    assert choose_numbers("auto", CPU, [BACKENDS["openvino"]], weights)[0] == "int8"
+    assert choose_numbers("auto", torch.device("cuda", 0), "auto", weights) == ("float16", None)
+    best = chosen("eager")
+    assert best in ("bfloat16", "float32")
+    path_beside(weights).unlink()
+    assert chosen() == best
+    with pytest.raises(ArgumentError, match=r"int8: there is no .*mine\.int8\.json, which `python"):
+        choose_numbers("int8", CPU, "auto", weights)
+    shutil.copy(path_beside(SHIPPED), path_beside(weights))
+    monkeypatch.setitem(sys.modules, "openvino", None)  # what importing it then raises
+    assert chosen() == best
+    with pytest.raises(ArgumentError, match="precision int8: pip install openvino"):
+        choose_numbers("int8", CPU, "auto", weights)
+    monkeypatch.undo()
+    monkeypatch.setattr("regseg_core.precision.has_fast_int8", lambda: False)
+    assert chosen() == best
+    with pytest.raises(ArgumentError, match="precision int8 needs a CPU with VNNI; cpu is none"):
+        choose_numbers("int8", CPU, "auto", weights)
+    assert not caplog.text
+
+
+def test_training_is_never_in_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regseg_core.precision.has_fast_int8", lambda: True)
+    assert choose_precision("auto", CPU) in ("bfloat16", "float32")
+    with pytest.raises(ArgumentError, match="int8: it is for segmenting with OpenVINO"):
+        choose_precision("int8", CPU)
+
+
+@pytest.mark.usefixtures("vnni")
+def test_other_backends_refuse_int8_in_one_sentence() -> None:
+    spec = GraphSpec("bgr8", 64, 64)
+    for name in sorted(set(BACKENDS) - {"openvino"}):
+        with pytest.raises(ArgumentError, match=f"int8: OpenVINO computes in it, {name} does not"):
+            choose_numbers("int8", CPU, name, SHIPPED)
+        with pytest.raises(BackendError, match="does not compute in int8; OpenVINO on a CPU does"):
+            EngineStore().open(BACKENDS[name], in_int8(spec))
+    with pytest.raises(BackendError, match="tensorrt does not compute in int8"):
+        compile_graph(in_int8(spec), "tensorrt")
+    with pytest.raises(BackendError, match="int8 needs a calibration of the weights"):
+        OpenVino().payload(job(replace(spec, precision="int8")), Building())
+
+
+def test_engines_in_int8_are_bound_to_their_calibration_and_others_are_not() -> None:
+    spec = GraphSpec("bgr8", 64, 64, precision="int8")
+    calibration = read_calibration(SHIPPED)
+
+    def identity(calibration: Calibration) -> dict[str, object]:
+        return in_int8(spec, calibration).identity(OpenVino())
+
+    ranges = dict(calibration.ranges)
+    ranges["images"] = (ranges["images"][0], ranges["images"][1] + 1)
+    assert identity(replace(calibration, ranges=ranges)) != identity(calibration)
+    assert identity(replace(calibration, floats=("stem.conv",))) != identity(calibration)
+    assert identity(replace(calibration, about={"data": "the same"})) == identity(calibration)
+    assert "calibration" not in job(replace(spec, precision="bfloat16")).network
+
+
+@needs_vnni
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "spec",
+    [
+        GraphSpec("bgr8", 96, 128, confidence=True),
+        GraphSpec("yuv422_yuy2", 90, 122, batch=2),
+        GraphSpec("mono8", 75, 101, rotation=90, size=(64, 96)),
+    ],
+    ids=GraphSpec.title,
+)
+def test_one_calibration_fits_the_graphs_of_all_frames(spec: GraphSpec) -> None:
+    this = in_int8(spec)
+    compiled = OpenVino().load(OpenVino().payload(this, Building()), this)
+    report = compare(compiled, this, SyntheticStreets(6, 128, 96, first_seed=50))
+    assert report.agreement > 99
+    assert report.agreement < 100, "it is not in floating point"
+
+
+@needs_vnni
+@pytest.mark.integration
+def test_running_in_int8_needs_no_nncf() -> None:
+    script = """
+import logging, sys
+import numpy as np
+sys.modules["nncf"] = None
+from regseg_core import Segmenter
+from regseg_core.backends.base import Building
+from regseg_core.backends.openvino import OpenVino
+segment = Segmenter(device="cpu", precision="int8", backend="openvino", cache=None)
+spec = segment.spec(64, 96)
+OpenVino().payload(segment.job(spec), Building())
+assert segment(np.zeros((64, 96, 3), np.uint8)).labels.shape == (64, 96)
+assert segment.health.running == {"64 x 96 bgr8, int8": "openvino"}
+assert sys.modules["nncf"] is None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@needs_vnni
+@pytest.mark.integration
+def test_pytorch_segments_until_openvino_is_ready_in_int8(tmp_path: Path) -> None:
+    segment = Segmenter(device="cpu", cache=tmp_path)
+    assert segment.precision == "int8"
+    assert segment.network.dtype in (torch.bfloat16, torch.float32)
+    frames = [SyntheticStreets(1, *size)[0][0] for size in ((160, 120), (128, 96))]
+    first = [segment(frame, "rgb8").labels for frame in frames]
+    assert " eager int8 " not in segment.description
+    for frame in frames:
+        assert segment.compile(segment.spec(len(frame), len(frame[0]), "rgb8")) == "openvino"
+    assert len(list(tmp_path.glob("*.engine"))) == 2
+    for _ in range(COMPILE_AFTER):  # sizes that alternate
+        for frame, labels in zip(frames, first, strict=True):
+            assert (segment(frame, "rgb8").labels == labels).mean() > 0.99
+    assert "openvino int8 on cpu" in segment.description
+    assert len(list(tmp_path.glob("*.engine"))) == 2 and not segment.health.failures
+
+
+@needs_vnni
+@pytest.mark.integration
+def test_weights_of_ones_own_are_calibrated_checked_compiled_and_carried(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path_beside(weights).unlink()
+    folder = tmp_path / "images"
+    for place in range(4):
+        write_image(folder / f"{place}.png", SyntheticStreets(4, 160, 120)[place][0])
+    main(f"--weights {weights} --calibrate {folder}".split())
+    printed = capsys.readouterr().out
+    assert "measured 4 images\n" in printed and f"wrote {path_beside(weights)}" in printed
+    ours = read_calibration(weights)
+    assert set(ours.ranges) == set(read_calibration(SHIPPED).ranges), "the same places"
+
+    out = tmp_path / "street.engine"
+    engine = f"--weights {weights} --backend openvino --precision int8 --size 120x160"
+    main(f"{engine} --encoding rgb8 -o {out}".split())
+    path_beside(weights).unlink()  # the engine holds all that its frames need
+    segment = Segmenter(weights, device="cpu", backend="openvino", cache=None, engine=out)
+    assert segment.precision == "int8"
+    frame, _ = SyntheticStreets(1, 160, 120)[0]
+    expected = Segmenter(device="cpu", precision="float32", backend="eager")(frame, "rgb8").labels
+    assert (segment(frame, "rgb8").labels == expected).mean() > 0.99
+    with pytest.raises(SystemExit, match=r"error: there is no .*, which `python -m regseg_core"):
+        main(f"{engine} -o {out}".split())
+
+
+def sensitive(path: Path) -> str:
+    """Weights that give the shipped labels in floating point, and none in int8: of one layer's
+    output a channel is 256 times as large, and the next layer takes a 256th of it.
+    """
+    card, shipped = find_weights(zoo.DEFAULT)
+    network = create_model(card.architecture, len(card.labels))
+    load_weights(network, shipped)
+    state = network.state_dict()
+    block = "body.stage4"
+    channel = int(state[f"{block}.bn1.bias"].argmax())
+    for name in ("weight", "bias"):
+        state[f"{block}.bn1.{name}"][channel] *= 256
+    inside = state[f"{block}.conv2.weight"].shape[1]
+    group = slice(channel // inside * inside, (channel // inside + 1) * inside)
+    state[f"{block}.conv2.weight"][group, channel % inside] /= 256
+    save_weights(path, network, card)
+    return f"{block}.conv1"
+
+
+@needs_vnni
+@pytest.mark.slow
+def test_a_layer_that_int8_hurts_goes_back_to_floating_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("regseg_core.data.opening.SCORED_STREETS", 12)
+    path = tmp_path / "sensitive.safetensors"
+    layer = sensitive(path)
+    with caplog.at_level(logging.WARNING):
+        main(f"--weights {path} --calibrate street --size 96x128 --verify street".split())
+    calibration = read_calibration(path)
+    assert calibration.floats[0] == layer
+    assert len(calibration.floats) < 10, "few others, if any"
+    assert "int8 hurts: " in caplog.text and f"{layer} stays in floating point" in caplog.text
+    assert any(layer_of(name) == layer for name in calibration.ranges), "its range is still known"
+
+
+def test_shipped_weights_are_not_calibrated_in_their_place(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="regseg48-camvid comes with its calibration; for another"):
+        main(["--calibrate", "street"])
+    with pytest.raises(SystemExit, match="--calibrate writes beside the weights; then compile"):
+        main(["--calibrate", "street", "-o", str(tmp_path / "x.engine")])
+
+
+@needs_vnni
+@pytest.mark.slow
+def test_int8_passes_the_gate_on_streets() -> None:
+    this = in_int8(GraphSpec("bgr8", 240, 320))
+    compiled = OpenVino().load(OpenVino().payload(this, Building()), this)
+    report = compare(compiled, this, open_split(STREET, "val", CAMVID))
+    report.refuse_if_worse()
+    assert report.agreement > 99.5
