@@ -22,7 +22,6 @@ from regseg_core.threads import wanted
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic; int8 is in the graph.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
-_PRECISIONS = (*_HINTS, "int8")
 
 
 class OpenVino:
@@ -45,8 +44,8 @@ class OpenVino:
         """OpenVINO's form of the graph: the length of its XML in 8 bytes, the XML, the weights."""
         if how.gpus:
             raise BackendError("OpenVINO compiles for the CPU; --gpu is for TensorRT")
-        if job.spec.precision not in _PRECISIONS:
-            raise BackendError(f"OpenVINO computes in {', '.join(_PRECISIONS)} on a CPU")
+        if job.spec.precision not in (*_HINTS, "int8"):
+            raise BackendError("OpenVINO computes in float32, bfloat16 or int8 on a CPU")
         model, network = convert(job)
         if job.spec.precision == "int8":
             if job.calibration is None:

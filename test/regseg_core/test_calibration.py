@@ -18,6 +18,7 @@ from jobs import CPU, job
 from regseg_core import Segmenter, zoo
 from regseg_core.backends.base import BackendError, Building, Job
 from regseg_core.backends.choose import BACKENDS, choose_numbers
+from regseg_core.backends.eager import Eager
 from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.rounding import layer_of
 from regseg_core.backends.runners import COMPILE_AFTER
@@ -35,6 +36,7 @@ from regseg_core.compile import compile_graph, main
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.device import has_fast_int8
+from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.verify import compare
 from regseg_core.labels import CAMVID
@@ -198,10 +200,15 @@ def test_engines_in_int8_are_bound_to_their_calibration_and_others_are_not() -> 
 )
 def test_one_calibration_fits_the_graphs_of_all_frames(spec: GraphSpec) -> None:
     this = in_int8(spec)
-    compiled = OpenVino().load(OpenVino().payload(this, Building()), this)
-    report = compare(compiled, this, SyntheticStreets(6, 128, 96, first_seed=50))
-    assert report.agreement > 99
-    assert report.agreement < 100, "it is not in floating point"
+    upright = (spec.width, spec.height) if spec.rotation == 0 else (spec.height, spec.width)
+    streets = SyntheticStreets(spec.batch, *upright, first_seed=50)
+    lying = [np.rot90(streets[place][0], spec.rotation // 90) for place in range(spec.batch)]
+    pixels = [ENCODINGS[spec.encoding].from_rgb(np.ascontiguousarray(image)) for image in lying]
+    frames = torch.from_numpy(np.stack(pixels))
+    exact = Eager().build(replace(this, spec=spec))(frames)[0]
+    found = OpenVino().load(OpenVino().payload(this, Building()), this)(frames)[0]
+    same = (found == exact).float().mean()
+    assert 0.99 < same < 1, "less is another network, all is floating point"
 
 
 @needs_vnni
