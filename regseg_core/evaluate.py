@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ from regseg_core.cli import (
 )
 from regseg_core.data.labelled import DataError
 from regseg_core.data.opening import open_split
-from regseg_core.evaluation.scoring import AveragedViews, Scorer, single_view
+from regseg_core.evaluation.scoring import AveragedViews, Predict, Scored, Scorer, SingleView
 from regseg_core.files import check_folder, check_writable, write_bytes
 from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from regseg_core.media import write_image
+from regseg_core.pipelining import WriteBehind
 
 _ABSENT = "does not occur: left out of the mean"
 
@@ -42,6 +45,12 @@ def format_scores(scores: dict[str, Any]) -> str:
             row("pixel accuracy", scores["pixel_accuracy"]),
         ]
     )
+
+
+def write_submission(folder: Path, scored: Scored) -> None:
+    """Writes what was predicted as Cityscapes' scorer wants it. Raises FileError."""
+    ids = np.array(CITYSCAPES_LABEL_IDS.ids, np.uint8)[scored.predicted]
+    write_image(folder / f"{Path(scored.title).stem}.png", ids)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -69,17 +78,17 @@ def main(arguments: list[str] | None = None) -> None:
             check_folder(options.save_submission)
         segment = make_segmenter(options)
         views = options.flip or options.scales != [1.0]
-        predict = (
-            AveragedViews(segment, options.scales, options.flip) if views else single_view(segment)
+        predict: Predict = (
+            AveragedViews(segment, options.scales, options.flip) if views else SingleView(segment)
         )
         if options.save_submission and segment.labels.names != CITYSCAPES.names:
             raise DataError("a submission is for weights with the classes of cityscapes")
         images = open_split(options.data, options.split, segment.labels)
         scorer = Scorer(predict, images, segment.labels)
-        for scored in scorer:
-            if options.save_submission:
-                ids = np.array(CITYSCAPES_LABEL_IDS.ids, np.uint8)[scored.predicted]
-                write_image(options.save_submission / f"{Path(scored.title).stem}.png", ids)
+        with closing(iter(scorer)) as results, WriteBehind(predict.batch) as behind:
+            for scored in results:
+                if options.save_submission:
+                    behind(partial(write_submission, options.save_submission, scored))
         scores = scorer.scores()
         print(format_scores(scores))
         print(f"{scores['images']} images, {scores['images_per_second']} segmented per second")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,6 +18,7 @@ from regseg_core.cli import (
     make_segmenter,
 )
 from regseg_core.files import check_folder, check_writable
+from regseg_core.frame import Frame
 from regseg_core.media import (
     IMAGE_SUFFIXES,
     CutOffError,
@@ -27,6 +30,8 @@ from regseg_core.media import (
     video_rate,
     write_image,
 )
+from regseg_core.pipelining import WriteBehind, batch_on, segmented
+from regseg_core.segmentation import Segmentation
 from regseg_core.segmenter import Segmenter
 
 
@@ -80,16 +85,28 @@ def predict_images(segment: Segmenter, jobs: list[Job], alpha: float) -> list[st
     Raises FileError where a result cannot be written.
     """
     errors = []
-    for job in tqdm(jobs, unit="image", desc="segmenting"):
-        try:
-            image = read_image(job.source)
-        except MediaError as error:
-            errors.append(str(error))
-            continue
-        result = segment(image, encoding="rgb8")
+
+    def images() -> Iterator[tuple[int, Frame]]:
+        for number, job in enumerate(jobs):
+            try:
+                yield number, Frame.of(read_image(job.source), "rgb8")
+            except MediaError as error:
+                errors.append(str(error))
+
+    def write(job: Job, result: Segmentation) -> None:
         write_image(job.overlay, result.overlay(alpha))
         if job.labels is not None:
             write_image(job.labels, result.labels)
+
+    with (
+        tqdm(total=len(jobs), unit="image", desc="segmenting") as bar,
+        segmented(segment, images()) as results,
+        WriteBehind(batch_on(segment.device)) as behind,
+    ):
+        for number, result in results:
+            behind(partial(write, jobs[number], result))
+            bar.update(number + 1 - bar.n)  # with those before it that could not be read
+        bar.update(len(jobs) - bar.n)
     return errors
 
 
@@ -98,14 +115,21 @@ def predict_video(segment: Segmenter, job: Job, alpha: float) -> list[str]:
 
     Of a video that is cut off, what can be read; returns what could not. Raises MediaError.
     """
-    frames = tqdm(read_video(job.source), unit="frame", desc="segmenting")
-    with VideoWriter(job.overlay, video_rate(job.source)) as writer:
+    frames = ((n, Frame.of(image, "rgb8")) for n, image in enumerate(read_video(job.source)))
+
+    def write(number: int, result: Segmentation) -> None:
+        video.write(result.overlay(alpha))
+        if job.labels is not None:
+            write_image(job.labels / f"{job.source.stem}_{number:06d}.png", result.labels)
+
+    with (
+        VideoWriter(job.overlay, video_rate(job.source)) as video,
+        segmented(segment, frames) as results,
+        WriteBehind(batch_on(segment.device)) as behind,
+    ):
         try:
-            for number, frame in enumerate(frames):
-                result = segment(frame, encoding="rgb8")
-                writer.write(result.overlay(alpha))
-                if job.labels is not None:
-                    write_image(job.labels / f"{job.source.stem}_{number:06d}.png", result.labels)
+            for number, result in tqdm(results, unit="frame", desc="segmenting"):
+                behind(partial(write, number, result))
         except CutOffError as error:
             return [str(error)]
     return []

@@ -16,7 +16,7 @@ from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.evaluate import format_scores
 from regseg_core.evaluation.calibrating import calibrate
-from regseg_core.evaluation.scoring import evaluate, single_view
+from regseg_core.evaluation.scoring import SingleView, evaluate
 from regseg_core.model import create_model
 from regseg_core.weights import ModelCard, load_weights, read_card, save_weights
 
@@ -42,7 +42,7 @@ def main() -> None:
         segment = Segmenter(source, precision=precision, backend="eager")
         for title, data in (("val", options.data), ("synthetic_street", STREET)):
             images = open_split(data, "val", segment.labels)
-            found = evaluate(single_view(segment), images, segment.labels)
+            found = evaluate(SingleView(segment), images, segment.labels)
             found.pop("images_per_second")  # of this machine
             scores[f"{title}_{precision}"] = found
             print(f"{title}, {precision}\n{format_scores(found)}\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,21 +16,32 @@ from regseg_core.arrays import Image
 from regseg_core.data.labelled import Titled, refuse_unpaired
 from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.metrics import ConfusionMatrix
+from regseg_core.frame import Frame
 from regseg_core.graph import Normalize
 from regseg_core.labels import LabelSet
+from regseg_core.pipelining import batch_on, pipelined
 from regseg_core.segmenter import Segmenter
 
-#: H x W x 3 uint8 RGB -> H x W uint8 class indices.
-Predict = Callable[[Image], Image]
+
+class Predict(Protocol):
+    """Says what is seen in images."""
+
+    #: How many images at once it is best at.
+    batch: int
+
+    def __call__(self, images: Sequence[Image]) -> list[Image]:
+        """H x W x 3 uint8 RGB each -> H x W uint8 class indices each."""
 
 
-def single_view(segment: Segmenter) -> Predict:
+class SingleView:
     """Each image as the node segments it."""
 
-    def predict(image: Image) -> Image:
-        return segment.labels.to_indices(segment(image, encoding="rgb8").labels)
+    def __init__(self, segment: Segmenter) -> None:
+        self.segment, self.batch = segment, batch_on(segment.device)
 
-    return predict
+    def __call__(self, images: Sequence[Image]) -> list[Image]:
+        results = self.segment.segment([Frame.of(image, "rgb8") for image in images])
+        return [self.segment.labels.to_indices(result.labels) for result in results]
 
 
 class AveragedViews:
@@ -40,14 +51,19 @@ class AveragedViews:
     can see. Raises ArgumentError for one that is not above 0.
     """
 
+    batch = 1
+
     def __init__(self, segment: Segmenter, scales: Sequence[float], flip: bool) -> None:
         if not scales or min(scales) <= 0:
             raise ArgumentError(f"scales must be greater than 0, not {list(scales)}")
         self.segment, self.scales, self.flip = segment, scales, flip
         self._normalize = Normalize(segment.network.normalization).to(segment.device)
 
+    def __call__(self, images: Sequence[Image]) -> list[Image]:
+        return [self._indices(image) for image in images]
+
     @torch.inference_mode()
-    def __call__(self, image: Image) -> Image:
+    def _indices(self, image: Image) -> Image:
         pixels = torch.from_numpy(image).to(self.segment.device)
         whole = self._normalize(pixels.permute(2, 0, 1).unsqueeze(0))
         views = [(whole, False), (whole.flip(3), True)] if self.flip else [(whole, False)]
@@ -93,18 +109,29 @@ class Scorer:
         self.matrix = ConfusionMatrix(len(labels))
         self._seconds = 0.0
 
-    def __iter__(self) -> Iterator[Scored]:
-        """One image after the other, with a progress bar. Raises DataError for a bad file."""
-        for index in tqdm(range(len(self.images)), unit="image", desc="evaluating", leave=False):
-            image, truth = self.images[index]
-            started = time.perf_counter()
-            predicted = self.predict(image)
-            self._seconds += time.perf_counter() - started
-            self.matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
-            yield Scored(self.images.title(index), image, truth, predicted)
+    def __iter__(self) -> Generator[Scored, None, None]:
+        """One image after the other, with a progress bar; the next are read meanwhile.
+
+        Raises DataError for a bad file.
+        """
+        pairs = ((index, *self.images[index]) for index in range(len(self.images)))
+        with pipelined(pairs, self._predict, self.predict.batch) as results:
+            bar = tqdm(results, "evaluating", len(self.images), unit="image", leave=False)
+            for (index, image, truth), predicted in bar:
+                self.matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
+                yield Scored(self.images.title(index), image, truth, predicted)
+
+    def _predict(self, pairs: Sequence[tuple[int, Image, Image]]) -> list[Image]:
+        started = time.perf_counter()
+        predicted = self.predict([image for _, image, _ in pairs])
+        self._seconds += time.perf_counter() - started
+        return predicted
 
     def scores(self) -> dict[str, Any]:
-        """Scores so far in percent (`ConfusionMatrix.scores`), and images segmented per second."""
+        """Scores so far in percent (`ConfusionMatrix.scores`), and images segmented per second.
+
+        That is the rate of `predict` alone: what reads and counts is not in it.
+        """
         return {
             "images": len(self.images),
             **self.matrix.scores(self.labels.names),

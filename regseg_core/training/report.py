@@ -16,7 +16,7 @@ from regseg_core.arrays import Image
 from regseg_core.data.opening import open_split
 from regseg_core.drawing import sheet
 from regseg_core.evaluation.metrics import ConfusionMatrix
-from regseg_core.evaluation.scoring import Scored, Scorer, single_view
+from regseg_core.evaluation.scoring import Scored, Scorer, SingleView
 from regseg_core.figures import save_figure
 from regseg_core.labels import IGNORE_INDEX, LabelSet
 from regseg_core.media import write_image
@@ -33,7 +33,7 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
     """
     folder = run / "report"
     pictures = [save_figure(folder / "curves.png", draw_curves(read_metrics(run)))]
-    scorer = Scorer(single_view(segment), open_split(data, split, segment.labels), segment.labels)
+    scorer = Scorer(SingleView(segment), open_split(data, split, segment.labels), segment.labels)
     ranked: list[tuple[float, int]] = []
     for index, scored in enumerate(scorer):
         own = ConfusionMatrix(len(segment.labels))
@@ -49,7 +49,7 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
         rows = []
         for _, index in chosen:
             image, truth = scorer.images[index]
-            predicted = scorer.predict(image)
+            [predicted] = scorer.predict([image])
             title = scorer.images.title(index)
             rows.append(_panels(Scored(title, image, truth, predicted), segment.labels))
         if rows:

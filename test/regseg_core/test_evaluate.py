@@ -19,7 +19,7 @@ from regseg_core import Segmenter, evaluate, report, zoo
 from regseg_core.compile import main as compile_main
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
-from regseg_core.evaluation.scoring import AveragedViews, single_view
+from regseg_core.evaluation.scoring import AveragedViews, SingleView
 from regseg_core.labels import CAMVID, CITYSCAPES
 from regseg_core.media import read_image, write_image
 from regseg_core.model import create_model
@@ -118,14 +118,17 @@ def test_scoring_needs_no_trainer() -> None:
 def test_one_view_of_the_own_size_is_what_the_node_sees() -> None:
     segment = Segmenter(precision="float32")
     image, _ = SyntheticStreets(1)[0]
-    once = single_view(segment)(image)
-    assert np.array_equal(AveragedViews(segment, [1.0], flip=False)(image), once)
+    [once] = SingleView(segment)([image])
+    [averaged] = AveragedViews(segment, [1.0], flip=False)([image])
+    assert np.array_equal(averaged, once)
 
 
 def test_a_view_is_never_smaller_than_the_network_can_see() -> None:
     segment = Segmenter(precision="float32")
     image, _ = SyntheticStreets(1, 96, 64)[0]
-    tiny, tinier = (AveragedViews(segment, [scale], flip=False)(image) for scale in (0.01, 0.001))
+    tiny, tinier = (
+        AveragedViews(segment, [scale], flip=False)([image])[0] for scale in (0.01, 0.001)
+    )
     assert tiny.shape == (64, 96) and np.array_equal(tiny, tinier)
 
 
@@ -133,7 +136,7 @@ def test_mirrored_views_see_a_mirrored_image_alike() -> None:
     segment = Segmenter(precision="float32")
     image, truth = SyntheticStreets(1)[0]
     views = AveragedViews(segment, [0.75, 1.0, 1.25], flip=True)
-    seen, mirrored = views(image), views(np.ascontiguousarray(image[:, ::-1]))
+    seen, mirrored = views([image, np.ascontiguousarray(image[:, ::-1])])
     assert (seen != mirrored[:, ::-1]).mean() < 1e-3
     assert (seen == truth).mean() > 0.95
 

@@ -11,7 +11,7 @@ from regseg_core import Segmenter
 from regseg_core.data.layouts import open_images
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreet, SyntheticStreets
 from regseg_core.evaluation.metrics import ConfusionMatrix
-from regseg_core.evaluation.scoring import evaluate, single_view
+from regseg_core.evaluation.scoring import SingleView, evaluate
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +23,7 @@ def segment() -> Segmenter:
 
 def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
     scores = evaluate(
-        single_view(segment), open_images(camvid, "val", segment.labels), segment.labels
+        SingleView(segment), open_images(camvid, "val", segment.labels), segment.labels
     )
     assert scores["images"] == 101
     assert scores["mean_iou"] >= 60
@@ -31,7 +31,7 @@ def test_val_frames_are_segmented(segment: Segmenter, camvid: Path) -> None:
 
 def test_streets_never_trained_on_are_segmented(segment: Segmenter) -> None:
     streets = SyntheticStreets(20, first_seed=HELD_OUT_SEED)
-    assert evaluate(single_view(segment), streets, segment.labels)["mean_iou"] >= 80
+    assert evaluate(SingleView(segment), streets, segment.labels)["mean_iou"] >= 80
 
 
 def test_the_demo_street_is_segmented(segment: Segmenter) -> None:
