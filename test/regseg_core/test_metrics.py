@@ -45,7 +45,9 @@ def test_nothing_labelled_is_no_score() -> None:
 def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(ValueError, match="beyond 3 classes"):
         matrix_of([0], [3])
-    with pytest.raises(ValueError, match="beyond 3 classes"):
-        matrix_of([3], [0])
+    for predicted in (3, 255, 256, 1000):
+        with pytest.raises(ValueError, match="beyond 3 classes"):
+            matrix_of([predicted], [0])
+    assert matrix_of([255, 1], [255, 1]).counts.sum() == 1
     with pytest.raises(ValueError, match="predicted"):
         matrix_of([0, 1], [0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -129,7 +130,7 @@ def test_a_slow_disk_stops_the_reader_and_frames_do_not_heap_up() -> None:
 
     with pipelined(frames(), list) as results, WriteBehind() as behind:
         for frame, _ in results:
-            behind(lambda frame=frame: write(frame))
+            behind(partial(write, frame))
             del frame
     assert len(alive) == 40 and most - 1 <= max(alive) <= most + 1
 
@@ -138,7 +139,7 @@ def test_calls_are_done_in_order_before_the_end_also_that_by_an_error() -> None:
     done: list[int] = []
     with pytest.raises(MediaError), WriteBehind() as behind:
         for item in broken(30):
-            behind(lambda item=item: done.append(item))
+            behind(partial(done.append, item))
     assert done == list(range(30))
 
 
@@ -154,7 +155,7 @@ def test_what_cannot_be_written_is_raised_and_nothing_is_written_after_it() -> N
         done.clear()
         with pytest.raises(FileError, match="the disk is full"), WriteBehind() as behind:
             for item in range(count):
-                behind(lambda item=item: write(item))
+                behind(partial(write, item))
         assert done == [0, 1, 2]
 
 
