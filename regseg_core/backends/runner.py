@@ -170,12 +170,12 @@ class Runner:
             self._failed[backend.name] = why
             self._note_failure(why)
             return
-        if backend is self._last_resort:
-            self._last = run
-            return
         # Its first run takes several times as long: none of a camera's frames shall wait for it.
         with contextlib.suppress(Exception):  # frames find out, and say so
             run(torch.zeros(self._job.spec.shape, dtype=torch.uint8))
+        if backend is self._last_resort:
+            self._last = run
+            return
         self._better = _Better(backend.name, run)
         last = self._last_resort.name
         _LOG.info("now running %s for %s instead of %s", backend.name, self._title, last)
