@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 from regseg_core import Segmenter
 from regseg_ros.diagnostics import status_message, status_name, summary
-from regseg_ros.graph import image_topics, namesakes, offers
+from regseg_ros.graph import conflicts, image_topics, namesakes, offers
 from regseg_ros.input import Source
 from regseg_ros.settings import Thresholds
 from regseg_ros.statistics import FrameStatistics
@@ -109,3 +109,26 @@ class Namesakes:
             )
         elif before and not others:
             logger.info(f"no other node is called {name} any more")
+
+
+class Unheard:
+    """Warns of readers of this node's topics whose QoS does not fit: they hear nothing."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: set[str] = set()
+
+    def look(self) -> None:
+        """Says it once, and again of a reader that has gone and comes back."""
+        found = {
+            f"{topic}: {conflict}"
+            for publisher in self._node.publishers
+            if self._node.count_subscribers(topic := publisher.topic_name)
+            > publisher.get_subscription_count()
+            for conflict in conflicts(self._node, topic)
+        }
+        for conflict in sorted(found - self._known):
+            self._node.get_logger().warning(
+                f"{conflict}: change the reader's QoS, or the node's by its qos_overrides"
+            )
+        self._known = found

@@ -27,7 +27,7 @@ from regseg_ros.geometry.transforms import Transforms
 from regseg_ros.lifecycle import UndoingNode
 from regseg_ros.logs import ToNode
 from regseg_ros.mailbox import Mailbox
-from regseg_ros.monitor import Namesakes
+from regseg_ros.monitor import Namesakes, Unheard
 from regseg_ros.network import Network
 from regseg_ros.pipeline import Pipeline
 from regseg_ros.process import keep_spinning, run
@@ -57,7 +57,7 @@ class SegmenterNode(UndoingNode):
         super().__init__("regseg")
         parameters.declare(self, SegmenterSettings, lambda: self.is_configured)
         parameters.declare_cameras(self, parameters.read(self, SegmenterSettings).cameras)
-        self._namesakes = Namesakes(self)
+        self._namesakes, self._unheard = Namesakes(self), Unheard(self)
 
     def configure(self, undo: ExitStack) -> None:
         for finding in self._transport:
@@ -119,6 +119,7 @@ class SegmenterNode(UndoingNode):
     def _report(self) -> None:
         assert self._network is not None
         self._namesakes.look()
+        self._unheard.look()
         segment, transport = self._network.segment, warnings(self._transport)
         message = DiagnosticArray(status=[c.look(segment, transport) for c in self._cameras])
         message.header.stamp = self.get_clock().now().to_msg()

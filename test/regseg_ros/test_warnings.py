@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rig import Rig, image, rig, status
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -91,6 +91,20 @@ def test_two_nodes_of_one_name(troubled: Rig) -> None:
     twin.destroy_node()
     troubled.until_said("no other node is called /regseg any more")
     assert troubled.said().count("nodes are called") == 1
+
+
+def test_a_reader_whose_qos_does_not_fit(troubled: Rig) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    for times in (1, 2):
+        reader = troubled.node.create_subscription(
+            Image, "/regseg/odd/label", lambda _: None, latched
+        )
+        said = "/regseg/odd/label: /audience does not hear /regseg ("
+        troubled.until_said(said, times)
+        troubled.spin(1.5)
+        assert troubled.said().count(said) == times
+        troubled.node.destroy_subscription(reader)
+        troubled.spin(1.5)
 
 
 def test_the_last_words_are_a_summary_of_each_camera(troubled: Rig) -> None:
