@@ -34,13 +34,13 @@ class Lens:
         if self._is_known:
             self._info = node.create_publisher(CameraInfo, beside(camera, "camera_info"), qos)
 
-    def publish(self, image: Image, number: int) -> None:
-        """Of an image, the source's frame of that number from 0 on."""
+    def publish(self, header: Header, width: int, height: int, number: int) -> None:
+        """Of an image of that size, the source's frame of that number from 0 on."""
         if self._is_known:
-            self._info.publish(info_message(self._camera(image.width, image.height), image.header))
+            self._info.publish(info_message(self._camera(width, height), header))
         if self._street is not None and self._depth.get_subscription_count():
             depth = self._street.depth(number / self._rate)
-            self._depth.publish(_depth_message(depth, image.header))
+            self._depth.publish(_depth_message(depth, header))
 
     def _camera(self, width: int, height: int) -> CameraModel:
         if self._street is not None:

@@ -5,26 +5,12 @@ from __future__ import annotations
 import array
 from typing import Any
 
-import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from regseg_core.arrays import Image as Pixels
-from regseg_core.encodings import ENCODINGS
 from regseg_core.labels import LabelSet
 from regseg_core.outputs import Output
-
-
-def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
-    """Uint8 in the shape of an encoding of `ENCODINGS` -> a message with unpadded rows.
-
-    Raises FrameError for another shape.
-    """
-    message = Image(header=header, encoding=encoding)
-    message.height, message.width = ENCODINGS[encoding].check(pixels)
-    message.step = pixels[0].size
-    message.data = message_bytes(np.ascontiguousarray(pixels).data)
-    return message
 
 
 def compressed_message(pixels: Pixels, output: Output, header: Header) -> CompressedImage:

@@ -17,10 +17,11 @@ from std_msgs.msg import Header
 from regseg_core import Segmentation
 from regseg_core.geometry.camera_model import CalibrationError
 from regseg_core.outputs import Output, Style
+from regseg_ros.cdr import serialized_image
 from regseg_ros.geometry.calibration import camera_model_of, scaled_info
 from regseg_ros.logs import THROTTLE
 from regseg_ros.mailbox import Mailbox
-from regseg_ros.messages import compressed_message, image_message
+from regseg_ros.messages import compressed_message
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks
@@ -117,7 +118,7 @@ class Topics:
             if self._images[name].get_subscription_count():
                 pixels = output.pixels(result, style)
                 assert pixels is not None
-                self._images[name].publish(image_message(pixels, output.encoding, header))
+                self._images[name].publish(serialized_image(pixels, output.encoding, header))
             compressed = self._compressed[name]
             if compressed.get_subscription_count():
                 item = ToCompress(compressed, output, result, style, header)

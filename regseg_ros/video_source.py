@@ -28,8 +28,8 @@ from regseg_core.data.synthetic import STREET, SyntheticStreet
 from regseg_core.encodings import ENCODINGS
 from regseg_core.files import write_bytes
 from regseg_core.media import CutOffError, MediaError, list_images, read_image, read_video
+from regseg_ros.cdr import serialized_image
 from regseg_ros.lens import Lens
-from regseg_ros.messages import image_message
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run
 from regseg_ros.settings import SourceSettings
@@ -130,9 +130,9 @@ class VideoSource(Node):
             self._due = now + 1 / self.settings.rate
         stamp = self.get_clock().now().to_msg()
         header = Header(stamp=stamp, frame_id=self.settings.frame_id)
-        message = image_message(pixels, encoding.name, header)
-        self.publisher.publish(message)
-        self.lens.publish(message, self.sent)
+        self.publisher.publish(serialized_image(pixels, encoding.name, header))
+        height, width = encoding.check(pixels)
+        self.lens.publish(header, width, height, self.sent)
         self.sent += 1
 
     def _report(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -16,7 +17,7 @@ from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.encodings import ENCODINGS
 from regseg_core.media import IMAGE_SUFFIXES
-from regseg_ros.messages import image_message
+from regseg_ros.cdr import serialized_image
 from regseg_ros.video_source import check_source, open_source
 
 #: So many different ones; they are sent again and again.
@@ -45,7 +46,10 @@ def pictures(data: str, height: int, width: int, count: int = COUNT) -> list[Pix
 def image_messages(images: list[Pixels], encoding: str) -> list[Image]:
     """The same as a driver without compression sends them."""
     row = ENCODINGS[encoding]
-    return [image_message(row.from_rgb(image), row.name, Header()) for image in images]
+    return [
+        deserialize_message(serialized_image(row.from_rgb(image), row.name, Header()), Image)
+        for image in images
+    ]
 
 
 def jpeg_messages(images: list[Pixels]) -> list[CompressedImage]:

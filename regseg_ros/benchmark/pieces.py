@@ -19,10 +19,10 @@ from regseg_ros.benchmark.load import CAMERA_TOPIC, MASK_TOPIC
 from regseg_ros.benchmark.operators import operator_times
 from regseg_ros.benchmark.sink import stamp_of
 from regseg_ros.benchmark.talking import serve_beside
+from regseg_ros.cdr import serialized_image
 from regseg_ros.frames import to_frame
 from regseg_ros.input import BEST_EFFORT
 from regseg_ros.mailbox import Mailbox
-from regseg_ros.messages import image_message
 from regseg_ros.publishing import OUTPUT_QOS
 from regseg_ros.worker import Worker
 
@@ -92,7 +92,7 @@ class Pieces:
             marks.append(time.time_ns())
             mask = result.mask()
             marks.append(time.time_ns())
-            coloured = image_message(mask, "rgb8", message.header)
+            coloured = serialized_image(mask, "rgb8", message.header)
             marks.append(time.time_ns())
             self._publisher.publish(coloured)
             marks.append(time.time_ns())

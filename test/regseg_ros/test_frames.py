@@ -16,7 +16,6 @@ from regseg_core import Segmenter
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
 from regseg_ros.frames import to_frame
-from regseg_ros.messages import image_message
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -188,13 +187,3 @@ def test_longer_data_are_taken() -> None:
     message = image(noise(4, 6, 3), "bgr8")
     message.data.extend(bytes(1000))
     assert np.array_equal(to_frame(message).pixels, noise(4, 6, 3))
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_messages_have_no_padding(encoding: str) -> None:
-    pixels = ENCODINGS[encoding].from_rgb(noise(6, 4, 3))
-    header = image(noise(1, 1), "mono8").header
-    message = image_message(pixels[::-1], encoding, header)
-    assert (message.height, message.width, message.encoding) == (6, 4, encoding)
-    assert message.step == pixels[0].nbytes
-    assert bytes(message.data) == pixels[::-1].tobytes()
