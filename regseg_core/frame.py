@@ -79,11 +79,21 @@ def _check(pixels: Image, encoding: str) -> tuple[int, int]:
 
 
 def stacked(frames: Sequence[Frame]) -> Tensor:
-    """N x the encoding's shape; the frame's own memory where there is one and PyTorch takes it."""
+    """N x the encoding's shape; of one frame its own memory, only to be read."""
     if len(frames) > 1:
         return torch.from_numpy(np.stack([frame.pixels for frame in frames]))
     pixels = frames[0].pixels
-    if min(pixels.strides) < 0 or not pixels.flags.writeable:
-        # PyTorch can share neither mirrored nor read-only memory.
-        pixels = pixels.copy()
+    if min(pixels.strides) < 0:
+        pixels = pixels.copy()  # PyTorch cannot share mirrored memory
+    elif not pixels.flags.writeable:
+        pixels = np.asarray(_Unlocked(pixels))
     return torch.from_numpy(pixels).unsqueeze(0)
+
+
+class _Unlocked:
+    """Read-only memory, such as that of `bytes`, which PyTorch would warn of."""
+
+    def __init__(self, pixels: Image) -> None:
+        self._pixels = pixels
+        address, _ = pixels.__array_interface__["data"]
+        self.__array_interface__ = {**pixels.__array_interface__, "data": (address, False)}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
@@ -16,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from regseg_core import Frame, Segmentation, Segmenter
 from regseg_core.outputs import Output, Style
 from regseg_ros import compressed, frames, parameters
+from regseg_ros.cdr import ReceivedImage, received_image
 from regseg_ros.geometry.companion import Companion
 from regseg_ros.geometry.pairs import nanoseconds
 from regseg_ros.geometry.places import Places, Segmented
@@ -33,11 +35,19 @@ from regseg_ros.watch import Remark, Watch
 
 @dataclass(frozen=True)
 class Arrival:
-    """A camera's message, and when it came in seconds of the monotonic clock."""
+    """What a camera sent, and when it came in seconds of the monotonic clock.
+
+    `sent`: a CompressedImage, or the bytes of a serialised Image.
+    """
 
     camera: Camera
-    message: Image | CompressedImage
+    sent: bytes | CompressedImage
     received: float
+
+    @cached_property
+    def message(self) -> ReceivedImage | Image | CompressedImage:
+        """The message; frames that nobody comes to are not read. Raises FrameError."""
+        return received_image(self.sent) if isinstance(self.sent, bytes) else self.sent
 
 
 class Camera:
@@ -107,14 +117,17 @@ class Camera:
     def frame(self, arrival: Arrival, max_pixels: int) -> Frame:
         """What the camera sent, as it is turned. Raises FrameError."""
         message = arrival.message
-        if isinstance(message, Image):
-            frame = frames.to_frame(message)
-        else:
+        if isinstance(message, CompressedImage):
             frame = compressed.to_frame(message, max_pixels)
+        else:
+            frame = frames.to_frame(message)
         return replace(frame, rotation=self._settings.rotate)
 
     def age(self, arrival: Arrival) -> float:
-        """Seconds since the image was taken; since it came, where its stamp is 0."""
+        """Seconds since the image was taken; since it came, where its stamp is 0.
+
+        Raises FrameError.
+        """
         if not (taken := nanoseconds(arrival.message.header.stamp)):
             return time.monotonic() - arrival.received
         return float(self._node.get_clock().now().nanoseconds - taken) * 1e-9
@@ -179,7 +192,7 @@ class Camera:
     def _lose(self, frames: int) -> None:
         self.statistics.lose(frames)
 
-    def _receive(self, message: Image | CompressedImage) -> None:
+    def _receive(self, sent: bytes | CompressedImage) -> None:
         """In the executor's thread."""
         assert self._mailbox is not None
         now = time.monotonic()
@@ -191,7 +204,7 @@ class Camera:
         if rate > 0:
             # By appointment, not by distance: of 15 frames a second, every third goes at 10.
             self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
-        if self._mailbox.put(self, Arrival(self, message, now)) is not None:
+        if self._mailbox.put(self, Arrival(self, sent, now)) is not None:
             self.statistics.count("dropped", REPLACED)
 
     def _close(self) -> None:

@@ -12,6 +12,7 @@ from regseg_core.arrays import Image as Pixels
 from regseg_core.encodings import ENCODINGS
 from regseg_core.encodings.bayer import BAYER, demosaic
 from regseg_core.errors import FrameError
+from regseg_ros.cdr import ReceivedImage
 
 #: Encodings of 16 bits, and those that their high bytes are in. Values fill the 16 bits.
 HIGH_BYTES = {
@@ -31,7 +32,7 @@ DRIVER_PARAMETERS = (
 _SHOWN = 40
 
 
-def to_frame(message: Image) -> Frame:
+def to_frame(message: Image | ReceivedImage) -> Frame:
     """A view of the message's bytes for the encodings of the graph, bgr8 and mono8 for others.
 
     Raises FrameError for a size of zero or one that the encoding cannot have, rows or data that are
@@ -72,7 +73,7 @@ def shortened(text: str) -> str:
     return quoted if len(quoted) <= _SHOWN + 2 else f"{quoted[:_SHOWN]}...'"
 
 
-def _rows(message: Image, rows: int, row: int) -> Pixels:
+def _rows(message: Image | ReceivedImage, rows: int, row: int) -> Pixels:
     """So many rows of `step` bytes, a view of the message's own memory; `row`: the bytes needed."""
     if message.step < row:
         raise FrameError(

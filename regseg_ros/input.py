@@ -43,7 +43,10 @@ class Source:
 
 
 class Input:
-    """Subscribes to a camera between `open` and `close`; `review` lets it choose anew."""
+    """Subscribes to a camera between `open` and `close`; `review` lets it choose anew.
+
+    `deliver` gets CompressedImage messages, and images as the bytes of serialised ones.
+    """
 
     def __init__(
         self,
@@ -135,6 +138,7 @@ class Input:
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._on_lost, incompatible_qos=self._on_incompatible
             ),
+            raw=not self._compressed,
             qos_overriding_options=_OVERRIDES,
         )
 

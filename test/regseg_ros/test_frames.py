@@ -9,12 +9,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from backends import marking
+from rclpy.serialization import serialize_message
 from rig import image
 from sensor_msgs.msg import Image
+from torch import Tensor
 
 from regseg_core import Segmenter
+from regseg_core.backends.base import Compiled, Job
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
+from regseg_ros.cdr import received_image
 from regseg_ros.frames import to_frame
 
 Pixels = npt.NDArray[np.uint8]
@@ -187,3 +193,35 @@ def test_longer_data_are_taken() -> None:
     message = image(noise(4, 6, 3), "bgr8")
     message.data.extend(bytes(1000))
     assert np.array_equal(to_frame(message).pixels, noise(4, 6, 3))
+
+
+class Watching:
+    """Labels everything 1, and keeps what it was given and what it gave."""
+
+    name = "watching"
+
+    def check(self, device: torch.device) -> None: ...
+
+    def build(self, job: Job) -> Compiled:
+        run = marking(1)
+
+        def watched(frames: Tensor) -> tuple[Tensor, ...]:
+            self.given, self.gave = frames, run(frames)[0]
+            return (self.gave,)
+
+        return watched
+
+
+@pytest.mark.parametrize("padding", [0, 8])
+@pytest.mark.parametrize("serialized", [False, True])
+def test_between_message_and_network_nothing_is_copied(serialized: bool, padding: int) -> None:
+    watching = Watching()
+    segment = Segmenter(device="cpu", backend=[watching], cache=None)
+    names = {encoding.name for encoding in ENCODINGS.values()}
+    for name in names - ({"nv24"} if padding else set()):  # whose rows have two steps
+        message = image(noise(*ENCODINGS[name].shape(64, 96)), name, padding)
+        data = serialize_message(message)
+        (result,) = segment.segment([to_frame(received_image(data) if serialized else message)])
+        came = np.frombuffer(data if serialized else message.data, np.uint8)
+        assert np.shares_memory(watching.given.numpy(), came), name
+        assert np.shares_memory(result.labels, watching.gave.numpy()), name
