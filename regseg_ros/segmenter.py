@@ -36,8 +36,8 @@ from regseg_ros.settings import SegmenterSettings
 from regseg_ros.transport import Severity, findings, warnings
 from regseg_ros.worker import Worker
 
-#: Seconds between two looks at who listens.
-_ATTEND = 0.1
+#: Seconds between two looks at who listens. An idle node does little else.
+_ATTEND = 0.25
 #: Seconds between two diagnostics.
 _REPORT = 1.0
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
 import pytest
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.lifecycle import LifecycleNode
 from rig import Rig, image, pixels, rig, status
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.outputs import OUTPUTS
+from regseg_ros.publishing import publisher
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("outputs")]
 
@@ -51,6 +55,18 @@ def test_compressed_outputs_hold_the_same_pixels(running: Rig, segment: Segmente
     assert np.array_equal(decoded(got["mask"][0]), result.mask())
     jpeg = OUTPUTS["overlay"].codec.encode(result.overlay(0.5))
     assert got["overlay"][0].data.tobytes() == jpeg
+
+
+def test_the_executor_does_not_wait_for_events_of_outputs(running: Rig) -> None:
+    node = LifecycleNode("outputs", context=running.context)
+    waitables = list(node.waitables)
+    with ExitStack() as undo:
+        made = publisher(node, "", undo, Image, "mask")
+        assert made in node.publishers
+        assert list(node.waitables) == waitables
+    node.destroy_node()
+    del node, made
+    gc.collect()  # its lifecycle services go with its last reference
 
 
 def test_the_calibration_goes_out_under_the_header_of_the_mask(running: Rig) -> None:
