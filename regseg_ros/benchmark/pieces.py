@@ -19,7 +19,7 @@ from regseg_ros.benchmark.load import CAMERA_TOPIC, MASK_TOPIC
 from regseg_ros.benchmark.operators import operator_times
 from regseg_ros.benchmark.sink import stamp_of
 from regseg_ros.benchmark.talking import serve_beside
-from regseg_ros.cdr import serialized_image
+from regseg_ros.cdr import received_image, serialized_image
 from regseg_ros.frames import to_frame
 from regseg_ros.input import BEST_EFFORT
 from regseg_ros.mailbox import Mailbox
@@ -45,17 +45,10 @@ class Pieces:
         self._publisher = self.node.create_publisher(Image, MASK_TOPIC, OUTPUT_QOS)
         self._marks: list[Marks] = []
         self._frame: Any = None
-        self._mailbox: Mailbox[tuple[Image, int]] = Mailbox()
+        self._mailbox: Mailbox[tuple[bytes, int]] = Mailbox()
         self._worker = Worker("segmenting", self._mailbox, self._work)
-        self._subscription: Any = None
-        self.hear(raw=False)
-
-    def hear(self, raw: bool) -> None:
-        """From now on as messages, which are segmented, or as bytes, whose coming is noted."""
-        if self._subscription is not None:
-            self.node.destroy_subscription(self._subscription)
         self._subscription = self.node.create_subscription(
-            Image, CAMERA_TOPIC, self._note if raw else self._put, BEST_EFFORT, raw=raw
+            Image, CAMERA_TOPIC, self._put, BEST_EFFORT, raw=True
         )
 
     def take(self) -> list[Marks]:
@@ -75,17 +68,13 @@ class Pieces:
             self._job, frame.pixels, lambda: self._segment.segment([frame], confidence=True)
         )
 
-    def _note(self, data: bytes) -> None:
-        now = time.time_ns()
-        self._marks.append([stamp_of(data), now])
+    def _put(self, data: bytes) -> None:
+        self._mailbox.put(0, (data, time.time_ns()))
 
-    def _put(self, message: Image) -> None:
-        self._mailbox.put(0, (message, time.time_ns()))
-
-    def _work(self, waiting: list[tuple[Image, int]]) -> None:
-        for message, received in waiting:
-            stamp = message.header.stamp
-            marks = [stamp.sec * 1_000_000_000 + stamp.nanosec, received, time.time_ns()]
+    def _work(self, waiting: list[tuple[bytes, int]]) -> None:
+        for data, received in waiting:
+            marks = [stamp_of(data), received, time.time_ns()]
+            message = received_image(data)
             self._frame = to_frame(message)
             marks.append(time.time_ns())
             (result,) = self._segment.segment([self._frame], confidence=True)
@@ -104,7 +93,6 @@ def main() -> None:
     rclpy.init()
     pieces = Pieces(**json.loads(sys.argv[1]))
     answers: dict[str, Callable[..., object]] = {
-        "hear": pieces.hear,
         "take": pieces.take,
         "operators": pieces.operators,
     }

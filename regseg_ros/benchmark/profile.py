@@ -14,7 +14,7 @@ from regseg_ros.benchmark.pieces import STEPS
 from regseg_ros.benchmark.stage import Stage
 from regseg_ros.benchmark.talking import Process
 
-#: Rounds of messages and of bytes in turn, and seconds of each.
+#: Rounds, and seconds of each.
 _ROUNDS, _SECONDS = 3, 3.0
 
 #: What is neither of PARTS nor of STEPS.
@@ -22,7 +22,7 @@ REST_OF_CALL, DELIVERY = "rest of the call", "deliver"
 
 #: The pieces of a frame, in the order of its way.
 PIECES = (
-    *("receive", "deserialise", "hand over", "view"),
+    *("receive", "hand over", "view"),
     *(*PARTS, REST_OF_CALL),
     *("colour", "message", "publish", DELIVERY),
 )
@@ -42,23 +42,21 @@ def profile(load: Load, cache: Path) -> tuple[dict[str, float], Figures]:
     with Stage(load, cache) as stage:
         assert stage.sink is not None
         pieces = stage.start_pieces()
-        found: dict[str, list[float]] = {name: [] for name in (*STEPS, "bytes", DELIVERY)}
+        found: dict[str, list[float]] = {name: [] for name in (*STEPS, DELIVERY)}
         for number in range(1 + _ROUNDS):
-            for raw in (True, False):
-                marks, arrivals = _round(stage, pieces, raw)
-                if number:  # the first one warms up
-                    _note(marks, arrivals, raw, found)
+            marks, arrivals = _round(stage, pieces)
+            if number:  # the first one warms up
+                _note(marks, arrivals, found)
         operators = pieces.ask("operators")
-    if not found["call"] or not found["bytes"]:
+    if not found["call"]:
         raise BenchmarkError("no frame came through: is the rate above what can be sustained?")
     medians = {name: statistics.median(values) for name, values in found.items()}
     return _summed(medians, *operators), whole
 
 
-def _round(stage: Stage, pieces: Process, raw: bool) -> tuple[list[list[int]], dict[int, int]]:
+def _round(stage: Stage, pieces: Process) -> tuple[list[list[int]], dict[int, int]]:
     """Marks of the frames of one round, and when their masks came, by stamp."""
     assert stage.sink is not None
-    pieces.ask("hear", raw=raw)
     stage.until_heard()
     time.sleep(0.3)
     for process in (pieces, stage.sink):
@@ -70,14 +68,9 @@ def _round(stage: Stage, pieces: Process, raw: bool) -> tuple[list[list[int]], d
     return pieces.ask("take"), {stamp: came for _, stamp, came in stage.sink.ask("take")}
 
 
-def _note(
-    marks: list[list[int]], arrivals: dict[int, int], raw: bool, found: dict[str, list[float]]
-) -> None:
+def _note(marks: list[list[int]], arrivals: dict[int, int], found: dict[str, list[float]]) -> None:
     for times in marks:
         spans = [1e-6 * (b - a) for a, b in itertools.pairwise(times)]
-        if raw:
-            found["bytes"].append(spans[0])
-            continue
         for name, span in zip(STEPS, spans, strict=True):
             found[name].append(span)
         if (came := arrivals.get(times[0])) is not None:
@@ -85,14 +78,12 @@ def _note(
 
 
 def _summed(medians: dict[str, float], parts: dict[str, float], besides: float) -> dict[str, float]:
-    """One number a piece. `receive` becomes the bytes' way and what it takes to make a message."""
+    """One number a piece."""
     # Its parts are of calls back to back, which are faster: they count by their shares.
     graph = medians["call"] - besides
     whole = sum(parts.values()) or 1.0
     pieces = {
         **{name: medians[name] for name in (*STEPS, DELIVERY) if name != "call"},
-        "receive": medians["bytes"],
-        "deserialise": max(0.0, medians["receive"] - medians["bytes"]),
         **{name: graph * parts.get(name, 0.0) / whole for name in PARTS},
         REST_OF_CALL: besides if parts else graph,
     }
