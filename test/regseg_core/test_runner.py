@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from backends import Failing, Slow
+from backends import Failing, Slow, marking
 from jobs import job
 from torch import Tensor
 from waiting import until
@@ -144,7 +144,12 @@ def test_a_backend_that_fails_on_two_threads_has_failed_once() -> None:
 
     class FailingTwice(Failing):
         def build(self, job: Job) -> Compiled:
+            warm = threading.Event()
+
             def run(frames: Tensor) -> tuple[Tensor, ...]:
+                if not warm.is_set():  # before it takes over
+                    warm.set()
+                    return marking(9)(frames)
                 both_run.wait(30)
                 raise torch.OutOfMemoryError("CUDA out of memory")
 
