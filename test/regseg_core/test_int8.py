@@ -207,7 +207,7 @@ def test_one_calibration_fits_the_graphs_of_all_frames(spec: GraphSpec) -> None:
 
 
 @needs_vnni
-@pytest.mark.integration
+@pytest.mark.slow
 def test_running_in_int8_needs_no_nncf() -> None:
     script = """
 import logging, sys
@@ -227,7 +227,7 @@ assert sys.modules["nncf"] is None
 
 
 @needs_vnni
-@pytest.mark.integration
+@pytest.mark.slow
 def test_pytorch_segments_until_openvino_is_ready_in_int8(tmp_path: Path) -> None:
     segment = Segmenter(device="cpu", cache=tmp_path)
     assert segment.precision == "int8"

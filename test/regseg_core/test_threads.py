@@ -43,7 +43,7 @@ def test_loading_and_warming_up_leave_no_team_behind() -> None:
     assert running > before, "the team of the thread in which frames are segmented"
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_openvino_takes_as_many_threads_as_openmp_is_told() -> None:
     program = """
 import openvino, numpy as np
