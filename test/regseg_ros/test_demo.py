@@ -182,11 +182,19 @@ def test_the_demo_names_a_source_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_says_which_of_its_nodes_failed(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    result = run_demo(str(tmp_path / "empty"), "--out", str(tmp_path))
+def test_the_demo_says_which_of_its_nodes_failed(images: list[Image], tmp_path: Path) -> None:
+    (tmp_path / "images" / "1.png").write_bytes(b"no image")
+    result = run_demo(str(tmp_path / "images"), "--out", str(tmp_path))
     assert result.returncode != 0
-    assert "error: no images" in result.stderr and "demo failed: video_source" in result.stderr
+    assert "1.png is not a readable image" in result.stderr
+    assert "demo failed: video_source" in result.stderr
     result = run_demo("street", "--weights", "nothing", "--out", str(tmp_path))
     assert result.returncode != 0
     assert "no weights 'nothing'" in result.stderr and "demo failed: segmenter" in result.stderr
+
+
+def test_the_demo_starts_nothing_for_a_source_without_images(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run_demo(str(tmp_path / "empty"), "--out", str(tmp_path))
+    assert result.returncode != 0
+    assert result.stderr.startswith("demo failed: no images") and "1/3" not in result.stdout
