@@ -60,6 +60,11 @@ def write_image(path: str | Path, image: Image) -> None:
     write_bytes(path, buffer.tobytes())
 
 
+def holds_images(folder: Path) -> bool:
+    """Whether there are images directly in a folder."""
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+
+
 def list_images(folder: str | Path) -> list[Path]:
     """The images directly in a folder, by name. Raises MediaError where there are none."""
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,15 @@ def private_environment() -> dict[str, str]:
     }
 
 
+def ros_arguments(parameters: Mapping[str, object]) -> list[str]:
+    """Of a node that has these parameters.
+
+    Their values are YAML, of which JSON is a part: a path may hold any character.
+    """
+    given = [("-p", f"{name}:={json.dumps(value)}") for name, value in parameters.items()]
+    return ["--ros-args", *(part for pair in given for part in pair)]
+
+
 @dataclass(frozen=True)
 class Mount:
     """The camera of `--ground`: metres above the ground, radians downwards, pixels; its groups."""
@@ -78,13 +88,7 @@ class Child:
     """One node in a process of its own; ends at the latest when its context is left."""
 
     def __init__(self, module: str, environment: dict[str, str], **values: object) -> None:
-        # The values are YAML, of which JSON is a part: a path may hold any character.
-        settings = [
-            part
-            for name, value in values.items()
-            for part in ("-p", f"{name}:={json.dumps(value)}")
-        ]
-        command = [sys.executable, "-m", f"regseg_ros.{module}", "--ros-args", *settings]
+        command = [sys.executable, "-m", f"regseg_ros.{module}", *ros_arguments(values)]
         self.module = module
         # Not for Ctrl-C, which means the demo; of one session, since the scheduler shares the cores
         # between sessions and knows of priorities only within one.

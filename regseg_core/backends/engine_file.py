@@ -94,10 +94,8 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _plain(identity: Mapping[str, Any], carried: bool) -> dict[str, Any]:
-    if not carried:
-        return dict(identity)
     plain = dict(identity)
-    for entry, left_out in (("made_by", _MAKERS), ("network", _MEASURED)):
+    for entry, left_out in (("made_by", _MAKERS), ("network", _MEASURED)) if carried else ():
         given = identity.get(entry, {})
         plain[entry] = {name: value for name, value in given.items() if name not in left_out}
     return plain

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from tqdm import tqdm
 
@@ -24,9 +23,9 @@ from regseg_core.calibration import Calibration, sha256_of
 from regseg_core.data.labelled import Titled
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET, SyntheticStreets
-from regseg_core.evaluation.verify import Comparison, compare
+from regseg_core.evaluation.verify import Comparison, compare, frames_of
 from regseg_core.labels import LabelSet
-from regseg_core.media import IMAGE_SUFFIXES, list_images, read_image
+from regseg_core.media import holds_images, list_images, read_image
 from regseg_core.weights import ModelCard
 
 _LOG = logging.getLogger("regseg_core")
@@ -66,7 +65,7 @@ def read_images(data: str, labels: LabelSet) -> list[Image]:
     At most 90, from all over it. Raises DataError and MediaError.
     """
     folder = Path(data)
-    if folder.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir()):
+    if folder.is_dir() and holds_images(folder):
         paths = list_images(folder)
         return [read_image(paths[place]) for place in _spread(len(paths), _MEASURED)]
     # The streets of `open_split` are those that are scored.
@@ -91,7 +90,7 @@ def measure_ranges(job: Job, images: Sequence[Image], data: str) -> Calibration:
     spec = job.spec
     model, network = convert(job)
     model.reshape(list(spec.shape))
-    frames = [cv2.resize(image, (spec.width, spec.height))[None] for image in images]
+    frames = [frames_of(image, spec) for image in images]
     measured = nncf.quantize(
         model,
         nncf.Dataset(frames),
@@ -173,7 +172,7 @@ def _hurt(
 ) -> dict[str, float]:
     """Percent of the pixels whose label changes when that layer alone is in int8."""
     frames = [
-        torch.from_numpy(cv2.resize(images[place][0], (spec.width, spec.height))[None])
+        torch.from_numpy(frames_of(images[place][0], spec))
         for place in _spread(len(images), _RANKED_ON)
     ]
     exact = [run(frame)[0] for run in (opened(layers),) for frame in frames]

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from regseg_core.arrays import Image
 from regseg_core.backends.base import BackendError, Compiled, Job
 from regseg_core.backends.eager import Eager
+from regseg_core.backends.spec import GraphSpec
 from regseg_core.data.labelled import Titled
 from regseg_core.encodings import ENCODINGS
 from regseg_core.evaluation.metrics import ConfusionMatrix
@@ -82,7 +83,7 @@ def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:
     same = 0
     for index in tqdm(range(len(images)), unit="image", desc="verifying", leave=False):
         image, truth = images[index]
-        frames = torch.from_numpy(_frames(image, job)).to(job.device)
+        frames = torch.from_numpy(frames_of(image, spec)).to(job.device)
         size = (spec.width, spec.height)
         truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
         found = [run(frames)[0][0].cpu().numpy() for run in (exact, compiled)]
@@ -99,8 +100,8 @@ def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:
     return Comparison(labels.names, exact_iou, compiled_iou, agreement, len(images))
 
 
-def _frames(image: Image, job: Job) -> Image:
-    spec = job.spec
+def frames_of(image: Image, spec: GraphSpec) -> Image:
+    """Uint8 of a spec's shape: an RGB image in its size and encoding, as often as its batch is."""
     image = cv2.resize(image, (spec.width, spec.height)).astype(np.uint8, copy=False)
     pixels = ENCODINGS[spec.encoding].from_rgb(image)[None]
     return np.ascontiguousarray(np.repeat(pixels, spec.batch, axis=0))

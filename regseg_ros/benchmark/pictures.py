@@ -16,7 +16,7 @@ from regseg_core.arrays import Image as Pixels
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET
 from regseg_core.encodings import ENCODINGS
-from regseg_core.media import IMAGE_SUFFIXES
+from regseg_core.media import holds_images
 from regseg_ros.cdr import serialized_image
 from regseg_ros.video_source import check_source, open_source
 
@@ -34,7 +34,7 @@ def pictures(data: str, height: int, width: int, count: int = COUNT) -> list[Pix
     """
     check_source(data)
     folder = Path(data)
-    if data == STREET or not folder.is_dir() or _has_images(folder):
+    if data == STREET or not folder.is_dir() or holds_images(folder):
         found = list(islice(open_source(data, 5.0, (width, height), loop=True), count))
     else:
         split = open_split(data, "val")
@@ -63,7 +63,3 @@ def jpeg_messages(images: list[Pixels]) -> list[CompressedImage]:
 def _jpeg(image: Pixels) -> bytes:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, _JPEG_QUALITY)[1].tobytes()
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())

@@ -15,7 +15,7 @@ from regseg_ros.benchmark.figures import Figures, latencies, longest_gap, percen
 from regseg_ros.benchmark.load import BenchmarkError, Load
 from regseg_ros.benchmark.talking import PATIENCE, Process
 from regseg_ros.benchmark.watcher import Status, Watcher
-from regseg_ros.demo import ROOT, private_environment
+from regseg_ros.demo import ROOT, private_environment, ros_arguments
 from regseg_ros.transport import FAST_DDS_2, FAST_DDS_3
 
 #: Seconds of the baseline, before the clock and after it.
@@ -111,14 +111,9 @@ class Stage:
         for name, topic in zip(load.names, load.camera_topics, strict=True):
             if load.apart or load.cameras == 1:
                 values["image_topic"] = topic
-            given = [
-                part
-                for key, value in values.items()
-                for part in ("-p", f"{key}:={json.dumps(value)}")
-            ]
+            arguments = ["regseg_ros.segmenter", *ros_arguments(values)]
             if load.apart:
-                given += ["-r", f"__ns:=/{name}"]
-            arguments = ["regseg_ros.segmenter", "--ros-args", *given]
+                arguments += ["-r", f"__ns:=/{name}"]
             log = self._folder / f"node{len(self.nodes)}.log"
             node = Process("node", arguments, self.environment, log, serves=False)
             self.nodes.append(self._stack.enter_context(node))

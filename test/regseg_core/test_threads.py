@@ -30,15 +30,19 @@ print(before, loaded, threads())
 """
 
 
-def test_loading_and_warming_up_leave_no_team_behind() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "OMP_NUM_THREADS": "3", "PYTHONPATH": str(ROOT)},
+def printed(program: str, threads: int) -> str:
+    """What a program prints where the environment asks for so many threads."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
-    )
-    before, loaded, running = map(int, done.stdout.split())
+    ).stdout
+
+
+def test_loading_and_warming_up_leave_no_team_behind() -> None:
+    before, loaded, running = map(int, printed(PROGRAM, threads=3).split())
     assert loaded == before, "a second team would share the cores with that of the frames"
     assert running > before, "the team of the thread in which frames are segmented"
 
@@ -58,11 +62,4 @@ segment = Segmenter(backend="openvino", cache=None)
 segment(np.zeros((96, 128, 3), np.uint8))
 print(found[0].get_property("INFERENCE_NUM_THREADS"))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "1"
+    assert printed(program, threads=1).strip() == "1"
