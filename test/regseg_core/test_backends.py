@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 import torch._dynamo
@@ -18,7 +19,7 @@ from jobs import CPU, job, opened
 from torch import Tensor
 
 from regseg_core import Frame, Segmenter
-from regseg_core.backends.base import BackendError, Compiled, Job
+from regseg_core.backends.base import BackendError, Building, Compiled, Job
 from regseg_core.backends.cache import EngineCache
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
@@ -121,6 +122,28 @@ def test_threads_that_segment_at_once_get_their_own_frames_labels(backend: str) 
 
     with ThreadPoolExecutor(len(streets)) as threads:
         assert list(threads.map(works, range(len(streets)))) == [True] * 4
+
+
+def test_an_engine_of_another_processor_is_compiled_from_its_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = GraphSpec("rgb8", 64, 96, 1, None, False, "float32")
+    frames = torch.randint(0, 256, spec.shape, dtype=torch.uint8)
+    backend, its_job, graphs = OpenVino(), job(spec), []
+    ours = backend.payload(its_job, Building())
+    read_model = openvino.Core.read_model
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(openvino.Core, "get_property", lambda *_: "another")
+        theirs = backend.payload(its_job, Building())
+
+    def reads(core: openvino.Core, **given: bytes) -> openvino.Model:
+        graphs.append(given)
+        return read_model(core, **given)
+
+    monkeypatch.setattr(openvino.Core, "read_model", reads)
+    here = backend.load(ours, its_job)(frames)
+    assert not graphs  # what is compiled already needs no graph
+    assert torch.equal(backend.load(theirs, its_job)(frames)[0], here[0]) and len(graphs) == 1
 
 
 @pytest.mark.slow
