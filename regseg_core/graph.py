@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from regseg_core.encodings import ENCODINGS
 from regseg_core.model import Normalization, SegmentationNetwork
 from regseg_core.rotation import turn
+from regseg_core.upsampling import upsampled_bands
 
 
 class Normalize(nn.Module):
@@ -34,8 +35,9 @@ class SegmentationGraph(nn.Module):
     `rotation` is how many degrees clockwise make a frame upright; the network sees it so, and the
     labels lie as the frame does. `size` is the height and width that the network sees, None the
     upright frame's own; never below its `min_size`. With `wide` the planes are int32 instead of
-    uint8, and no operator is left that Torch-TensorRT cannot convert. Every choice is made here, so
-    that `torch.export` sees one straight line.
+    uint8, and no operator is left that Torch-TensorRT cannot convert. With `banded` the logits are
+    upsampled a few rows at a time, as OpenVINO does it best. Every choice is made here, so that
+    `torch.export` sees one straight line.
     """
 
     ids: Tensor
@@ -49,6 +51,7 @@ class SegmentationGraph(nn.Module):
         confidence: bool = False,
         wide: bool = False,
         rotation: int = 0,
+        banded: bool = False,
     ) -> None:
         super().__init__()
         self.decode = ENCODINGS[encoding].decoder()
@@ -58,6 +61,7 @@ class SegmentationGraph(nn.Module):
         self.confidence = confidence
         self.wide = wide
         self.rotation = rotation
+        self.banded = banded
         self.ids_differ = ids != tuple(range(len(ids)))
         # int32: TensorRT does nothing with bytes.
         self.register_buffer("ids", torch.tensor(ids, dtype=torch.int32), persistent=False)
@@ -80,7 +84,14 @@ class SegmentationGraph(nn.Module):
         if low.dtype == torch.bfloat16:
             low = low.float()  # it ties too often, and on a CPU it is slower here
         low = turn(low, (360 - self.rotation) % 360)
-        logits = F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
+        if not self.banded:
+            return self._planes(
+                F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
+            )
+        bands = [self._planes(band) for band in upsampled_bands(low, height, width)]
+        return tuple(torch.cat(parts, dim=1) for parts in zip(*bands, strict=True))
+
+    def _planes(self, logits: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.int32 if self.wide else torch.uint8
         if self.wide:
             best, classes = logits.amax(dim=1), logits.argmax(dim=1)

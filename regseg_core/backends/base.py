@@ -72,12 +72,17 @@ class Job:
         """What its engine is kept under: all that must be equal to use it again."""
         return self.spec.identity(self.network, backend.made_by(self.device))
 
-    def graph(self, dtype: torch.dtype, wide: bool = False) -> SegmentationGraph:
+    def graph(
+        self, dtype: torch.dtype, wide: bool = False, banded: bool = False
+    ) -> SegmentationGraph:
         """The graph with a network of its own, of that dtype, on the CPU."""
         network = build_model(self.card, self.path)
-        return self.graph_of(network.to(dtype, memory_format=torch.channels_last), wide)  # type: ignore[call-overload]
+        network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self.graph_of(network, wide, banded)
 
-    def graph_of(self, network: SegmentationNetwork, wide: bool = False) -> SegmentationGraph:
+    def graph_of(
+        self, network: SegmentationNetwork, wide: bool = False, banded: bool = False
+    ) -> SegmentationGraph:
         """The graph with that network."""
         spec = self.spec
         return SegmentationGraph(
@@ -88,6 +93,7 @@ class Job:
             spec.confidence,
             wide,
             spec.rotation,
+            banded,
         ).eval()
 
 

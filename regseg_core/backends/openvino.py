@@ -65,21 +65,31 @@ class OpenVino:
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
     def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
-        parts = []
-        while payload:
-            length = int.from_bytes(payload[:8], "little")
-            parts.append(payload[8 : 8 + length])
-            payload = payload[8 + length :]
-        xml, weights, processor, ready = parts
+        _, _, processor, ready = _parts(payload)
         if processor.decode() == _processor():
             with contextlib.suppress(RuntimeError):  # what OpenVINO says of another build of itself
                 return _running(_library().Core().import_model(ready, "CPU", _hints(job.spec)))
-        return compiled(_library().Core().read_model(model=xml, weights=weights), job.spec)
+        return compiled(graph_in(payload), job.spec)
+
+
+def graph_in(payload: bytes) -> Any:
+    """OpenVINO's form of the graph in a payload, which is not compiled yet."""
+    xml, weights, *_ = _parts(payload)
+    return _library().Core().read_model(model=xml, weights=weights)
+
+
+def _parts(payload: bytes) -> list[bytes]:
+    parts = []
+    while payload:
+        length = int.from_bytes(payload[:8], "little")
+        parts.append(payload[8 : 8 + length])
+        payload = payload[8 + length :]
+    return parts
 
 
 def convert(job: Job) -> tuple[Any, SegmentationNetwork]:
     """OpenVINO's form of a job's graph in float32, and the network that is in it."""
-    graph = job.graph(torch.float32)
+    graph = job.graph(torch.float32, banded=True)
     frames = torch.zeros(job.spec.shape, dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(graph, (frames,))

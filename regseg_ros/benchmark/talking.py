@@ -27,12 +27,14 @@ def serve(answers: Mapping[str, Callable[..., object]]) -> None:
 
 
 def serve_beside(answers: Mapping[str, Callable[..., object]]) -> threading.Event:
-    """The same in a thread of its own; the event is set when stdin has ended."""
+    """The same in a thread of its own; the event is set when that ends: with stdin, or an error."""
     ended = threading.Event()
 
     def work() -> None:
-        serve(answers)
-        ended.set()
+        try:
+            serve(answers)
+        finally:
+            ended.set()
 
     threading.Thread(target=work, name="answering", daemon=True).start()
     return ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 from regseg_core.encodings import ENCODINGS
 from regseg_core.graph import Normalize, SegmentationGraph
 from regseg_core.model import SegmentationNetwork, create_model
+from regseg_core.upsampling import upsampled_bands
 
 IDS = tuple(range(5))
 
@@ -92,3 +95,29 @@ def test_exports_without_operators_that_tensorrt_lacks(
     with torch.inference_mode():
         for ours, theirs in zip(exported.module()(example), graph(example), strict=True):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("low", "full"),
+    [((9, 13), (33, 50)), ((12, 16), (48, 64)), ((30, 40), (119, 161)), ((7, 7), (5, 9))],
+)
+def test_upsampling_in_bands_of_rows_equals_that_of_the_whole(
+    low: tuple[int, int], full: tuple[int, int]
+) -> None:
+    logits = torch.randn(2, 5, *low, dtype=torch.float64)
+    bands = list(upsampled_bands(logits, *full))
+    whole = F.interpolate(logits, size=full, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(torch.cat(bands, dim=2), whole)
+    assert len(bands) == 1 + (full[0] - 1) // 36
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_graph_in_bands_gives_the_same_planes(
+    network: SegmentationNetwork, rotation: int
+) -> None:
+    graph = partial(SegmentationGraph, network, IDS, "rgb8", confidence=True, rotation=rotation)
+    shown = frames(97, 131)
+    with torch.inference_mode():
+        for expected, found in zip(graph()(shown), graph(banded=True)(shown), strict=True):
+            assert found.shape == expected.shape
+            assert (found == expected).float().mean() > 0.999
