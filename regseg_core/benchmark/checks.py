@@ -14,6 +14,7 @@ import torch
 from regseg_core.arrays import Image
 from regseg_core.backends import staging
 from regseg_core.backends.choose import candidates
+from regseg_core.precision import choose_precision
 from regseg_core.segmenter import Segmenter
 
 #: Share of pixels that must have float32's label.
@@ -59,7 +60,11 @@ class _Asked:
         return self._new()
 
     def _new(self) -> Segmenter:
-        return Segmenter(device=str(self.device), backend=self.name, cache=self.folder)
+        # int8 has a gate of its own, by scores: here backends are judged by labels.
+        precision = choose_precision("auto", self.device)
+        return Segmenter(
+            device=str(self.device), backend=self.name, precision=precision, cache=self.folder
+        )
 
     def _labels(self, image: Image) -> Image:
         return self._segmenter(image, "rgb8").labels
