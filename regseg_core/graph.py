@@ -13,7 +13,7 @@ from regseg_core.upsampling import upsampled_bands
 
 
 class Normalize(nn.Module):
-    """N x 3 x H x W RGB of 0..255, any dtype -> float32, normalised as a network wants it."""
+    """N x 3 x H x W RGB of 0..255, any dtype -> float32, normalised and ordered for a network."""
 
     mean: Tensor
     std: Tensor
@@ -23,9 +23,11 @@ class Normalize(nn.Module):
         for name, values in (("mean", normalization.mean), ("std", normalization.std)):
             scaled = torch.tensor(values).mul(255).reshape(1, 3, 1, 1)
             self.register_buffer(name, scaled, persistent=False)
+        self.reversed = normalization.order == "bgr"
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / self.std
+        normal = (images.float() - self.mean) / self.std
+        return normal.flip(1) if self.reversed else normal
 
 
 class SegmentationGraph(nn.Module):

@@ -26,8 +26,13 @@ from regseg_core.model import (
 )
 from regseg_core.model.contract import IMAGENET
 
-#: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel.
-_PREFIXES = ("network.", "module.")
+#: What published files have their tensors in.
+_WRAPPERS = ("model", "state_dict", "model_state")
+
+#: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel, a
+#: model with its loss, of which the published files hold buffers too.
+_PREFIXES = ("network.", "module.", "model.")
+_LOSSES = ("loss.", "sem_loss.", "bd_loss.")
 
 
 class WeightsError(RegSegError, ValueError):
@@ -58,19 +63,22 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Raises WeightsError for text that is no card, or of weights for another channel order."""
+        """Raises WeightsError for text that is no card, or of weights for other than 3 channels."""
         try:
             data = json.loads(text)
             given = data.pop("normalization")
             architecture, labels = str(data.pop("architecture")), data.pop("labels")
             mean, std = (tuple(map(float, given[key])) for key in ("mean", "std"))
-            if given["order"] != "rgb" or len(mean) != 3 or len(std) != 3:
-                raise WeightsError(f"weights for inputs normalised with {given}; here they are RGB")
+            order = given["order"]
+            if order not in ("rgb", "bgr") or len(mean) != 3 or len(std) != 3:
+                raise WeightsError(
+                    f"weights for inputs normalised with {given}: not three channels"
+                )
             return cls(
                 architecture,
                 LabelSet.from_dict(labels),
                 data,
-                Normalization(mean, std),
+                Normalization(mean, std, order),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, WeightsError):
@@ -86,18 +94,22 @@ def load_weights(
     """Copies weights into `model`, converted to its dtypes; returns the names left fresh.
 
     `source` is a path (safetensors, our training checkpoint, a published `.pth`) or a mapping of
-    parameter names to tensors. With `strict_classes=False` a classifier for another number of
+    parameter names to tensors; published tensors that no path uses are left out. Heads that only
+    training uses may be missing. With `strict_classes=False` a classifier for another number of
     classes is left as it is, and its names are returned. Nothing in a file is executed.
 
     Raises FileNotFoundError; WeightsError for a file that holds no weights, and one error that
     names all missing, unexpected, wrongly shaped and non-finite parameters. The model is then
     unchanged.
     """
-    given = _unwrap(source if isinstance(source, Mapping) else read_tensors(source))
+    published = named_tensors(source if isinstance(source, Mapping) else read_tensors(source))
+    given = {new: value for name, value in published.items() if (new := model.rename(name))}
     origin = "the given mapping" if isinstance(source, Mapping) else str(source)
     wanted = model.state_dict()
     # The counter only matters to BatchNorm without momentum, which no network has.
-    missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
+    absent = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
+    heads = tuple(f"{name}." for name in model.training_heads)
+    missing = [n for n in absent if not n.startswith(heads)]
     unexpected = [n for n in given if n not in wanted]
     both = [n for n in wanted if n in given]
     misshapen = [n for n in both if given[n].shape != wanted[n].shape]
@@ -131,7 +143,7 @@ def load_weights(
         for name in both:
             if name not in fresh:
                 wanted[name].copy_(given[name])
-    return fresh
+    return fresh + [n for n in absent if n.startswith(heads)]
 
 
 def _shape(tensor: Tensor) -> str:
@@ -163,13 +175,18 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
-def _unwrap(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
-    for wrapper in ("model", "state_dict"):
+def named_tensors(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of what `read_tensors` gave, by their names in the network.
+
+    Raises WeightsError where there are none.
+    """
+    for wrapper in _WRAPPERS:
         if isinstance(inner := loaded.get(wrapper), Mapping):
             loaded = inner
     named = all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items())
     if not loaded or not named:
         raise WeightsError("these weights hold no named tensors")
+    loaded = {n: value for n, value in loaded.items() if not n.startswith(_LOSSES)}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in loaded):
             loaded = {name.removeprefix(prefix): value for name, value in loaded.items()}
@@ -179,7 +196,8 @@ def _unwrap(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
 def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) -> None:
     """Writes safetensors with the card inside, and the card beside it as JSON.
 
-    The card then has the model's normalisation. Convolutions in float16, normalisation parameters
+    The card then has the model's normalisation. Heads that only training uses are left out.
+    Convolutions in float16, normalisation parameters
     and statistics in float32. Written beside and renamed: a failed write leaves the old files
     whole. Raises FileError.
     """
@@ -191,12 +209,13 @@ def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) 
         if isinstance(module, nn.modules.batchnorm._BatchNorm)
         for key in module.state_dict()
     }
+    heads = tuple(f"{name}." for name in model.training_heads)
     tensors = {
         name: value.detach()
         .to("cpu", torch.float32 if name in wide else torch.float16)
         .contiguous()
         for name, value in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        if not name.endswith("num_batches_tracked") and not name.startswith(heads)
     }
     write_bytes(path, safetensors.torch.save(tensors, metadata={"card": card.to_json()}))
     write_bytes(path.with_suffix(".json"), (card.to_json() + "\n").encode())
@@ -256,5 +275,6 @@ def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:
             f" {card.architecture} takes {model.normalization.to_dict()}"
         )
     load_weights(model, path)
+    model.drop_training_heads()
     fold_norms(model.eval())
     return model

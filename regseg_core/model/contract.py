@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Normalization:
-    """What a network wants its input normalised with: per channel R, G, B of values in 0..1."""
+    """What a network wants its input normalised with: per channel R, G, B of values in 0..1.
+
+    `order` is the order in which it takes the channels.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    order: Literal["rgb", "bgr"] = "rgb"
 
     @property
     def fill(self) -> tuple[int, int, int]:
@@ -26,13 +31,26 @@ class Normalization:
 
     def to_dict(self) -> dict[str, object]:
         """As a model card has it."""
-        return {**{key: list(value) for key, value in asdict(self).items()}, "order": "rgb"}
+        return {"mean": list(self.mean), "std": list(self.std), "order": self.order}
 
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-#: Logits of a training step, N x C x h x w of any size, each with the weight of its loss.
-WeightedLogits = Sequence[tuple[Tensor, float]]
+#: What logits of a training step are compared with: the pixel loss, or a row of
+#: `regseg_core.training.edges.EDGE_LOSSES`.
+Target = Literal["classes", "detail", "boundary"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One addend of a training step's loss."""
+
+    #: N x C x H x W of the images' size; one channel where the target is no class.
+    logits: Tensor
+    weight: float = 1.0
+    target: Target = "classes"
+    #: N x H x W bool: the pixels that count; None for all.
+    where: Tensor | None = None
 
 
 class SegmentationNetwork(nn.Module, ABC):
@@ -48,6 +66,8 @@ class SegmentationNetwork(nn.Module, ABC):
     normalization: Normalization
     #: Parameters whose shape depends on the number of classes.
     classifier_names: tuple[str, ...]
+    #: Modules that `forward_training` alone uses; weights may lack them, and ours do.
+    training_heads: tuple[str, ...] = ()
 
     @abstractmethod
     def forward_low(self, images: Tensor) -> Tensor:
@@ -63,12 +83,26 @@ class SegmentationNetwork(nn.Module, ABC):
         """
         return upsample(self.forward_low(images), images)
 
-    def forward_training(self, images: Tensor) -> WeightedLogits:
-        """Float N x 3 x H x W, normalised -> logits N x C x H x W with the weight of their loss.
+    def forward_training(self, images: Tensor) -> Sequence[Term]:
+        """Float N x 3 x H x W, normalised -> the addends of the loss, the main logits' first."""
+        return [Term(self(images))]
 
-        The main ones first; networks with auxiliary heads add theirs.
-        """
-        return [(self(images), 1.0)]
+    @staticmethod
+    def rename(published: str) -> str | None:
+        """Our name of a tensor in published weights; None for one that no path uses."""
+        return published
+
+    @staticmethod
+    def rename_backbone(published: str) -> str | None:
+        """Our name of a tensor in weights of its classification backbone; None for all others."""
+        return None
+
+    def drop_training_heads(self) -> None:
+        """Removes what inference does not use; `forward_training` then fails."""
+        for name in self.training_heads:
+            parent, _, child = name.rpartition(".")
+            delattr(self.get_submodule(parent), child)
+        self.training_heads = ()
 
     @property
     def dtype(self) -> torch.dtype:

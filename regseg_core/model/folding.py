@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from regseg_core.model.blocks import DilatedConv
+from regseg_core.model.regseg.blocks import DilatedConv
 
 
 def fold_norms(network: nn.Module) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from regseg_core.errors import ArgumentError
 from regseg_core.model.contract import Normalization, SegmentationNetwork
-from regseg_core.model.variants import BACKBONES, DECODERS, VARIANTS
+from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
 NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {

@@ -15,10 +15,11 @@ from regseg_core.data.labelled import DataError
 from regseg_core.errors import ArgumentError, RegSegError
 from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.graph import Normalize
-from regseg_core.labels import LabelSet
-from regseg_core.model import create_model
+from regseg_core.labels import IGNORE_INDEX, LabelSet
+from regseg_core.model import Term, create_model
 from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.distributed import mean_over_processes, sum_over_processes
+from regseg_core.training.edges import EDGE_LOSSES
 from regseg_core.training.losses import PixelLoss, class_weights
 
 #: N x H x W x 3 uint8 RGB, N x H x W uint8 class indices, and what each image is called.
@@ -82,12 +83,18 @@ class SegmentationTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self._stop_if_diverged()
         images, truth, titles = batch
-        outputs = self.network.forward_training(self.normalize(images.permute(0, 3, 1, 2)))
-        loss = torch.stack([weight * self.loss(logits, truth) for logits, weight in outputs]).sum()
+        terms = self.network.forward_training(self.normalize(images.permute(0, 3, 1, 2)))
+        loss = torch.stack([term.weight * self._loss(term, truth) for term in terms]).sum()
         self._last_loss = _Watched(loss, titles)
         shown = mean_over_processes(loss.detach())
         self.log("loss", shown, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss
+
+    def _loss(self, term: Term, truth: Tensor) -> Tensor:
+        if term.where is not None:
+            truth = truth.masked_fill(~term.where, IGNORE_INDEX)
+        loss = self.loss if term.target == "classes" else EDGE_LOSSES[term.target]
+        return loss(term.logits, truth)
 
     def on_train_batch_end(self, *_: object) -> None:
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from regseg_core.model.blocks import DBlock
+from regseg_core.model.regseg.blocks import DBlock
 
 
 @dataclass(frozen=True)

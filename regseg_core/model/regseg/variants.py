@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from regseg_core.model.backbone import BackboneSpec, BlockSpec
-from regseg_core.model.decoder import DecoderSpec, EighthDecoderSpec, QuarterDecoderSpec
-from regseg_core.model.network import RegSeg
+from regseg_core.model.regseg.backbone import BackboneSpec, BlockSpec
+from regseg_core.model.regseg.decoder import DecoderSpec, EighthDecoderSpec, QuarterDecoderSpec
+from regseg_core.model.regseg.network import RegSeg
 
 Dilations = tuple[tuple[int, ...], ...]
 

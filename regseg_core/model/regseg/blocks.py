@@ -12,22 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ConvBnAct(nn.Module):
-    """k x k convolution (no bias, same padding) -> batch normalisation -> ReLU."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
-        )
-        self.bn = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)), inplace=True)
-
-
 class SqueezeExcitation(nn.Module):
     """Scales each channel by a gate computed from all channels' spatial means."""
 

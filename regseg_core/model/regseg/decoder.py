@@ -7,10 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from regseg_core.model.backbone import Features
-from regseg_core.model.blocks import ConvBnAct, DBlock
+from regseg_core.model.layers import ConvBnAct, resize_like
+from regseg_core.model.regseg.backbone import Features
+from regseg_core.model.regseg.blocks import DBlock
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,6 @@ class QuarterDecoderSpec:
 
 
 DecoderSpec = EighthDecoderSpec | QuarterDecoderSpec
-
-
-def resize_like(x: Tensor, finer: Tensor) -> Tensor:
-    return F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class EighthDecoder(nn.Module):

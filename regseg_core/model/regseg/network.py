@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regseg_core.model.backbone import Backbone, BackboneSpec
-from regseg_core.model.blocks import ConvBnAct
 from regseg_core.model.contract import IMAGENET, SegmentationNetwork, check_images
-from regseg_core.model.decoder import DecoderSpec, build_decoder
+from regseg_core.model.layers import ConvBnAct
+from regseg_core.model.regseg.backbone import Backbone, BackboneSpec
+from regseg_core.model.regseg.decoder import DecoderSpec, build_decoder
 
 _STEM_CHANNELS = 32
 

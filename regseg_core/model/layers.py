@@ -1,0 +1,60 @@
+"""Layers that several networks are made of."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvBnAct(nn.Module):
+    """k x k convolution (no bias, same padding) -> batch normalisation -> ReLU."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+def conv_bn_act(
+    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """What ConvBnAct is, with numbers for names, and dilated."""
+    padding = dilation * (kernel_size // 2)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def resize_like(x: Tensor, other: Tensor, align_corners: bool = False) -> Tensor:
+    """Bilinear: N x C x h x w -> N x C x H x W of the other map."""
+    return F.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=align_corners)
+
+
+def mean_bins(x: Tensor, bins: int) -> Tensor:
+    """Means over bins x bins windows that cover the map: N x C x H x W -> N x C x bins x bins.
+
+    Equal to adaptive average pooling, which exporters only know where the bins divide the map.
+    """
+    rows, columns = (_means(size, bins, x) for size in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _means(size: int, bins: int, like: Tensor) -> Tensor:
+    """bins x size: each row the mean over its window."""
+    weights = torch.zeros(bins, size, dtype=torch.float64)
+    for index in range(bins):
+        first, end = index * size // bins, math.ceil((index + 1) * size / bins)
+        weights[index, first:end] = 1 / (end - first)
+    return weights.to(like)
