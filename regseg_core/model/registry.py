@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from regseg_core.errors import ArgumentError
 from regseg_core.model.contract import Normalization, SegmentationNetwork
+from regseg_core.model.networks.deeplabv3 import deeplabv3_head
+from regseg_core.model.networks.deeplabv3plus import DeepLabV3Plus
+from regseg_core.model.networks.fcn import DilatedFcn, fcn_head
+from regseg_core.model.networks.mobilenetv2 import MobileNetV2
+from regseg_core.model.networks.pspnet import PspNet50
+from regseg_core.model.networks.resnet import STRIDE_8, STRIDE_16, ResNet50
 from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
 NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
     "regseg48": VARIANTS["exp48_decoder26"],
     "regseg53": VARIANTS["exp53_decoder29"],
+    "fcn_resnet50": partial(DilatedFcn, head=fcn_head, auxiliary=0.5),
+    "pspnet50": partial(PspNet50, auxiliary=0.4),
+    "deeplabv3_resnet50": partial(DilatedFcn, head=deeplabv3_head, auxiliary=0.5),
+    "deeplabv3plus_resnet50": partial(
+        DeepLabV3Plus, backbone=partial(ResNet50, STRIDE_16), rates=(6, 12, 18)
+    ),
+    "deeplabv3plus_resnet50_os8": partial(
+        DeepLabV3Plus, backbone=partial(ResNet50, STRIDE_8), rates=(12, 24, 36)
+    ),
+    "deeplabv3plus_mobilenet": partial(DeepLabV3Plus, backbone=MobileNetV2, rates=(6, 12, 18)),
 }
 
 _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}
