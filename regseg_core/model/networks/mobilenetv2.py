@@ -120,15 +120,19 @@ class MobileNetV2(nn.Module):
         return low, self.high_level_features(low)
 
 
-_LOW_NUMBERS = 1 + sum(row.blocks for row in _LOW)
-_HIGH_NUMBERS = sum(row.blocks for row in _HIGH)
+_LOW_COUNT = 1 + sum(row.blocks for row in _LOW)
+_HIGH_COUNT = sum(row.blocks for row in _HIGH)
+#: Which part has a numbered layer of the published backbone; the last one, 18, is left out.
+_PARTS = {
+    str(number): "low_level_features" if number < _LOW_COUNT else "high_level_features"
+    for number in range(_LOW_COUNT + _HIGH_COUNT)
+}
 
 
 def rename_mobilenet(published: str) -> str | None:
     """The name in a network's `backbone` of a tensor in torchvision's ImageNet MobileNetV2."""
     whole, _, rest = published.partition(".")
     number = rest.partition(".")[0]
-    if whole != "features" or int(number) >= _LOW_NUMBERS + _HIGH_NUMBERS:
+    if whole != "features" or number not in _PARTS:
         return None
-    part = "low" if int(number) < _LOW_NUMBERS else "high"
-    return f"backbone.{part}_level_features.{rest}"
+    return f"backbone.{_PARTS[number]}.{rest}"
