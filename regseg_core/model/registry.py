@@ -16,6 +16,8 @@ from regseg_core.model.networks.fcn import DilatedFcn, fcn_head
 from regseg_core.model.networks.mobilenetv2 import MobileNetV2
 from regseg_core.model.networks.pspnet import PspNet50
 from regseg_core.model.networks.resnet import STRIDE_8, STRIDE_16, ResNet50
+from regseg_core.model.networks.ddrnet import DdrNet
+from regseg_core.model.networks.pidnet import PidNet
 from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
@@ -32,6 +34,11 @@ NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
         DeepLabV3Plus, backbone=partial(ResNet50, STRIDE_8), rates=(12, 24, 36)
     ),
     "deeplabv3plus_mobilenet": partial(DeepLabV3Plus, backbone=MobileNetV2, rates=(6, 12, 18)),
+    "ddrnet23": partial(DdrNet, channels=64, head=128, auxiliary=0.4),
+    "ddrnet23_slim": partial(DdrNet, channels=32, head=64, auxiliary=0.4),
+    "pidnet_s": partial(
+        PidNet, channels=32, pyramid=96, head=128, auxiliary=0.4, boundary=20.0, aware=1.0
+    ),
 }
 
 _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}

@@ -1,1 +1,1 @@
-"""The networks that RegSeg is compared with, under the names of their published checkpoints."""
+"""The networks that RegSeg is compared with: one family, or one shared backbone, a file."""
