@@ -11,7 +11,7 @@ from torch.nn import functional as F
 #: Weights by which STDC fuses the details of three strides, and the least strength of an edge.
 _FUSED, _STRENGTH = (0.6, 0.3, 0.1), 0.1
 
-#: PIDNet: the width in pixels of its boundaries, and of the rim that has none.
+#: PIDNet: the width in pixels of its boundaries, and of the rim where none begins.
 _WIDTH, _RIM = 4, 6
 
 
@@ -30,7 +30,7 @@ def detail_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def boundary_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """PIDNet's (arXiv 2206.02066, section 3.4): binary cross-entropy against `boundaries`.
+    """PIDNet's (arXiv 2206.02066): binary cross-entropy against `boundaries`.
 
     Pixels on and off boundaries have the weight of the other's share. N x 1 x H x W logits,
     N x H x W truth -> scalar.
@@ -58,20 +58,20 @@ def details(truth: Tensor) -> Tensor:
 
 
 def boundaries(truth: Tensor) -> Tensor:
-    """Where a pixel's class differs from its neighbour's, `_WIDTH` pixels wide.
+    """Lines between classes, `_WIDTH` pixels wide, half of them on either side.
 
-    The published code asks Canny of OpenCV, which cannot run where the labels are; on a label map
-    both find the same lines. N x H x W class indices -> N x H x W float32 of 0 and 1.
+    No line begins within `_RIM` pixels of the map's border. The published code asks Canny of
+    OpenCV, which cannot run where the labels are. On a label map both find nearly the same lines,
+    on the pixel before a change and not the one after it. N x H x W class indices -> N x H x W
+    float32 of 0 and 1.
     """
-    differs = torch.zeros(truth.shape, device=truth.device)
-    differs[:, 1:] += truth[:, 1:] != truth[:, :-1]
-    differs[:, :, 1:] += truth[:, :, 1:] != truth[:, :, :-1]
-    wide = F.max_pool2d(
-        F.pad(differs[:, None], (_WIDTH // 2, _WIDTH // 2 - 1) * 2), _WIDTH, stride=1
-    )[:, 0]
-    inside = torch.zeros_like(wide)
+    lines = torch.zeros(truth.shape, device=truth.device)
+    lines[:, :-1] += truth[:, 1:] != truth[:, :-1]
+    lines[:, :, :-1] += truth[:, :, 1:] != truth[:, :, :-1]
+    inside = torch.zeros_like(lines)
     inside[:, _RIM:-_RIM, _RIM:-_RIM] = 1
-    return (wide * inside > 0).float()
+    padded = F.pad((lines * inside)[:, None], (_WIDTH // 2, _WIDTH // 2 - 1) * 2)
+    return (F.max_pool2d(padded, _WIDTH, stride=1) > 0).float()[:, 0]
 
 
 #: By their names in `Term`: logits of one channel and truth -> scalar.

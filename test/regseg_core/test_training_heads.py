@@ -24,6 +24,20 @@ HEADS = [
     ("deeplabv3_resnet50", "aux", "aux_classifier"),
 ]
 
+#: What each network's terms are compared with, and their weights as published.
+TERMS: dict[str, list[tuple[str, float]]] = {
+    "ddrnet23": [("classes", 1), ("classes", 0.4)],
+    "ddrnet23_slim": [("classes", 1), ("classes", 0.4)],
+    "pidnet_s": [("classes", 1), ("classes", 0.4), ("boundary", 20), ("classes", 1)],
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_have_the_published_weights(name: str) -> None:
+    model = create_model(name, 3)
+    terms = model.forward_training(torch.zeros(2, 3, model.min_size, model.min_size))
+    assert [(term.target, term.weight) for term in terms] == TERMS[name]
+
 
 @pytest.mark.skipif(not ENTRIES, reason="the reference outputs are not here")
 @pytest.mark.parametrize(("network", "head", "module"), HEADS)

@@ -16,10 +16,10 @@ _PYRAMID_WIDTH = 128
 
 
 class DdrNet(SegmentationNetwork):
-    """DDRNet-23 (section 3.2): images -> logits of the images' size.
+    """DDRNet-23: images -> logits of the images' size.
 
     `channels` is the width at 1/4, `head` that of the head; `auxiliary` the weight of the loss on
-    the high branch (section 3.4). Modules of the high branch, which stays at 1/8, end in `_`.
+    the high branch. Modules of the high branch, which stays at 1/8, end in `_`.
     """
 
     min_size = 32

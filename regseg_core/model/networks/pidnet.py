@@ -24,7 +24,7 @@ _PROBABLE = 0.8
 
 
 class PixelAttention(nn.Module):
-    """Pag (section 3.2): takes from the context branch where both branches see the same.
+    """The paper's Pag: takes from the context branch where both branches see the same.
 
     Detail N x C x H x W, context N x C x h x w -> N x C x H x W.
     """
@@ -41,7 +41,7 @@ class PixelAttention(nn.Module):
 
 
 class LightBag(nn.Module):
-    """Light-Bag (section 3.4): detail where a boundary is probable, context elsewhere."""
+    """The paper's Light-Bag: detail where a boundary is probable, context elsewhere."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -60,8 +60,8 @@ class PidNet(SegmentationNetwork):
 
     `channels` is the width at 1/4, `pyramid` and `head` those of these two; `auxiliary`, `boundary`
     and `aware` are the weights of the detail branch's loss, the boundaries' and the main one's
-    where a boundary is probable (section 3.5). Modules end in `_` on the detail branch and in `_d`
-    on the boundary branch, which both stay at 1/8.
+    where a boundary is probable. Modules end in `_` on the detail branch and in `_d` on the
+    boundary branch, which both stay at 1/8.
     """
 
     min_size = 32

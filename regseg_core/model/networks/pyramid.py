@@ -58,7 +58,7 @@ class PyramidPooling(nn.Module, ABC):
 
 
 class Dappm(PyramidPooling):
-    """Deep aggregation pyramid pooling (arXiv 2101.06085, section 3.3): scale after scale."""
+    """Deep aggregation pyramid pooling (arXiv 2101.06085): scale after scale."""
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__(in_channels, width, out_channels)
@@ -73,7 +73,7 @@ class Dappm(PyramidPooling):
 
 
 class Pappm(PyramidPooling):
-    """Parallel aggregation pyramid pooling (arXiv 2206.02066, section 3.3): all scales at once."""
+    """Parallel aggregation pyramid pooling (arXiv 2206.02066): all scales at once."""
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__(in_channels, width, out_channels)
