@@ -42,6 +42,11 @@ def resize_like(x: Tensor, other: Tensor, align_corners: bool = False) -> Tensor
     return F.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=align_corners)
 
 
+def nearest_like(x: Tensor, other: Tensor) -> Tensor:
+    """Nearest pixel: N x C x h x w -> N x C x H x W of the other map."""
+    return F.interpolate(x, size=other.shape[-2:], mode="nearest")
+
+
 def mean_bins(x: Tensor, bins: int) -> Tensor:
     """Means over bins x bins windows that cover the map: N x C x H x W -> N x C x bins x bins.
 

@@ -18,6 +18,8 @@ from regseg_core.model.networks.pspnet import PspNet50
 from regseg_core.model.networks.resnet import STRIDE_8, STRIDE_16, ResNet50
 from regseg_core.model.networks.ddrnet import DdrNet
 from regseg_core.model.networks.pidnet import PidNet
+from regseg_core.model.networks.bisenetv2 import BiSeNetV2
+from regseg_core.model.networks.stdc import StdcSeg
 from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
@@ -39,6 +41,9 @@ NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
     "pidnet_s": partial(
         PidNet, channels=32, pyramid=96, head=128, auxiliary=0.4, boundary=20.0, aware=1.0
     ),
+    "bisenetv2": partial(BiSeNetV2, auxiliary=1.0),
+    "stdc1_seg": partial(StdcSeg, blocks=(2, 2, 2), auxiliary=1.0, detail=1.0),
+    "stdc2_seg": partial(StdcSeg, blocks=(4, 5, 3), auxiliary=1.0, detail=1.0),
 }
 
 _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}
