@@ -1,7 +1,8 @@
 """BiSeNetV2: a shallow branch for detail and a deep one for meaning (Yu et al., arXiv 2004.02147).
 
-Names are those of CoinCheung's weights, which are not the authors'. Their network has more ReLUs
-than the paper's: after the aggregation's last convolution, and after the context embedding's.
+Names are those of CoinCheung's weights, which are not the authors'. They are for a network that
+has more than the paper's: a ReLU after depthwise layers and after the aggregation's last
+convolution, a norm and a ReLU after the context embedding's.
 """
 
 from __future__ import annotations
