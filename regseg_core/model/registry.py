@@ -20,6 +20,8 @@ from regseg_core.model.networks.ddrnet import DdrNet
 from regseg_core.model.networks.pidnet import PidNet
 from regseg_core.model.networks.bisenetv2 import BiSeNetV2
 from regseg_core.model.networks.stdc import StdcSeg
+from regseg_core.model.networks.hardnet import FcHarDNet
+from regseg_core.model.networks.sfnet import SfNet
 from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
@@ -44,6 +46,8 @@ NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
     "bisenetv2": partial(BiSeNetV2, auxiliary=1.0),
     "stdc1_seg": partial(StdcSeg, blocks=(2, 2, 2), auxiliary=1.0, detail=1.0),
     "stdc2_seg": partial(StdcSeg, blocks=(4, 5, 3), auxiliary=1.0, detail=1.0),
+    "fc_hardnet70": FcHarDNet,
+    "sfnet_resnet18": partial(SfNet, auxiliary=1.0),
 }
 
 _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}
