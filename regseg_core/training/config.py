@@ -89,7 +89,7 @@ class TrainingConfig:
     model: str = "regseg48"
     """network, see regseg_core.model_names()"""
     start_from: str | None = None
-    """first weights: shipped ones by name, or a file (published checkpoints too)"""
+    """first weights: shipped ones by name, or a file (published, or of its ImageNet backbone)"""
     epochs: int = 100
     """passes over the training images"""
     batch_size: int = 12

@@ -33,6 +33,7 @@ from regseg_core.training.distributed import SyncNormsOnCpu
 from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.progress import TrainingBar
 from regseg_core.training.report import write_report
+from regseg_core.training.start import in_modules, start_from
 from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weights
 
@@ -66,7 +67,7 @@ def train(
 
     Raises FileError, before anything else, where `out` cannot be written, DataError for data that
     do not fit, FileExistsError for a run that would be overwritten, RunError for one that cannot be
-    resumed like this, DivergedError for a loss that is no number, and what `load_weights` and
+    resumed like this, DivergedError for a loss that is no number, and what `start_from` and
     `save_weights` raise.
     """
     check_folder(out)
@@ -83,7 +84,7 @@ def train(
     task = SegmentationTask(config, module.labels, module.steps * config.epochs)
     if config.start_from is not None and not resume:
         path = zoo.find(config.start_from)
-        fresh = load_weights(task.network, path, strict_classes=False)
+        fresh = in_modules(task.network, start_from(task.network, path))
         _say(f"starting from {config.start_from}" + (f", fresh: {', '.join(fresh)}" * bool(fresh)))
     best, trainer = _trainer(config, out, choose_device("auto"))
     if trainer.is_global_zero:

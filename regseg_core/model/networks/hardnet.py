@@ -89,7 +89,8 @@ class FcHarDNet(SegmentationNetwork):
         super().__init__()
         self.num_classes = num_classes
         self.base = nn.ModuleList()
-        channels, skips = 3, []
+        channels = 3
+        skips: list[int] = []
         for width, stride in _STEM:
             self.base.append(ConvNormAct(channels, width, 3, stride))
             channels = width
