@@ -80,7 +80,7 @@ class FcHarDNet(SegmentationNetwork):
     It was trained on B, G, R. There is no head that only training uses.
     """
 
-    #: Below it the map at 1/64 would have no pixel: its five halvings round down after 1/4.
+    #: Below it the map at 1/64 would have no pixel: the four pools after 1/4 round down.
     min_size = 61
     normalization = replace(IMAGENET, order="bgr")
     classifier_names = ("finalConv.weight", "finalConv.bias")
