@@ -37,3 +37,17 @@ def draw_bars(values: Mapping[str, Sequence[float]], unit: str, title: str) -> F
     axes.set(xlabel=unit, title=title, xlim=(0, 1.15 * max(map(max, values.values()))))
     axes.grid(axis="x", alpha=0.3)
     return figure
+
+
+def draw_points(
+    points: Mapping[str, tuple[float, float]], axes_titles: tuple[str, str], title: str
+) -> Figure:
+    """A named point each; x on a logarithmic scale."""
+    figure, axes = plt.subplots(figsize=(8, 6), layout="constrained")
+    for name, (x, y) in points.items():
+        axes.plot(x, y, "o", color="darkorange" if name.startswith("regseg") else "steelblue")
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
+    axes.set(xlabel=axes_titles[0], ylabel=axes_titles[1], title=title, xscale="log")
+    axes.margins(x=0.15)
+    axes.grid(which="both", alpha=0.3)
+    return figure

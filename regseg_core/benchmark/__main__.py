@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from regseg_core.benchmark import graph
+from regseg_core.benchmark import graph, networks
 from regseg_core.cli import add_debug_option, at_least, command_parser, errors_in_one_line, size
+from regseg_core.device import choose_device, device_title
+from regseg_core.errors import ArgumentError
 from regseg_core.files import check_folder
+from regseg_core.model.registry import NETWORKS
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +32,17 @@ def main(arguments: list[str] | None = None) -> None:
     speed.add_argument("--data", default="street", help="data set whose images are compared on")
     speed.add_argument("--frames", type=at_least(1), default=1000, help="for the look at memory")
     speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
-    for part in (loading, speed):
+    beside = what.add_parser("networks", help="all networks beside one another")
+    beside.add_argument("--device", default="auto", help="auto, cuda, cuda:N or cpu")
+    beside.add_argument("--sizes", type=_sizes, default=[(512, 1024)], help="'512x1024 360x480'")
+    beside.add_argument("--names", nargs="+", choices=NETWORKS, metavar="NETWORK")
+    beside.add_argument("--rounds", type=at_least(1), default=5, help="over all, interleaved")
+    beside.add_argument("--data", help="data set to train each network on for a while")
+    beside.add_argument("--minutes", type=float, default=15.0, help="of training steps of each")
+    beside.add_argument("--config", type=Path, help="the recipe of these trainings, YAML")
+    beside.add_argument("--scale", type=float, default=1.0, help="shrinks the data first")
+    beside.add_argument("--out", type=Path, help="folder for <device>/networks.json and plots")
+    for part in (loading, speed, beside):
         add_debug_option(part)
     options = parser.parse_args(arguments)
     with errors_in_one_line(options.debug):
@@ -39,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
             from regseg_core.benchmark import loader
 
             loader.run(options.rounds, options.workers, options.out)
+        elif options.what == "networks":
+            _networks(options)
         else:
             graph.run(
                 options.device,
@@ -49,6 +65,28 @@ def main(arguments: list[str] | None = None) -> None:
                 options.data,
                 options.frames,
             )
+
+
+def _networks(options: argparse.Namespace) -> None:
+    if options.data is not None and options.out is None:
+        raise ArgumentError("trainings need --out: their runs are kept there")
+    rows = networks.run(
+        options.device, options.out, options.names, options.sizes, options.rounds
+    )
+    if options.data is not None:
+        # Needs the trainer's packages.
+        from regseg_core.benchmark import accuracy
+
+        training = accuracy.Training(
+            options.data, options.config, options.minutes, options.scale, options.out
+        )
+        for row in rows:
+            row.miou, row.epochs = training.score(row.network)
+            networks.write(rows, device_title(choose_device(options.device)), options.out)
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    return [size(part) for part in text.split()]
 
 
 def _cases(text: str) -> list[tuple[int, int, int]]:

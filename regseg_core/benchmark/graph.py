@@ -17,15 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from regseg_core.arrays import Image
-from regseg_core.backends.base import Compiled, Job
+from regseg_core.backends.base import Job
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.backends.staging import Staged
 from regseg_core.benchmark.checks import Check, questions
 from regseg_core.benchmark.machine import machine_folder
 from regseg_core.benchmark.roofline import Device, costs, measure_device, roof
 from regseg_core.benchmark.timing import at_once, device_times, host_times, waited
-from regseg_core.benchmark.variants import AUTOCAST, Variant, variants
+from regseg_core.benchmark.variants import AUTOCAST, Variant, variants, works
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.device import choose_device, device_title
@@ -211,7 +210,7 @@ def _measure(variant: Variant, case: _Case, device: torch.device, seconds: float
     with torch.backends.cudnn.flags(enabled=True, benchmark=variant.staged):
         compiled = variant.make(case.job(device, half))
         labels = compiled(frames.to(device))[0].cpu()
-        on_device, from_host, recorded = _works(compiled, frames, device, variant.staged)
+        on_device, from_host, recorded = works(compiled, frames, device, variant.staged)
         opening = time.monotonic() - begun
         return Row(
             variant.name,
@@ -225,20 +224,6 @@ def _measure(variant: Variant, case: _Case, device: torch.device, seconds: float
             opening,
             recorded,
         )
-
-
-def _works(
-    compiled: Compiled, frames: Tensor, device: torch.device, staged: bool
-) -> tuple[Callable[[], object], Callable[[], object], bool]:
-    """The graph on frames that are on the device, and from and to the host; whether recorded."""
-    there = frames.to(device)
-    if device.type == "cuda" and staged:
-        run = Staged(compiled, tuple(frames.shape), device)
-        # On the default stream TensorRT waits for the GPU at each call.
-        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-        return run.replay, lambda: run(frames), run.is_recorded
-    # As published code does it: from ordinary memory, and back.
-    return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu(), False
 
 
 def _images(data: str) -> list[Image]:

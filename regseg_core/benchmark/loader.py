@@ -18,6 +18,7 @@ from PIL import ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from regseg_core.benchmark.training_steps import step_seconds
 from regseg_core.data.layouts import CITYSCAPES_VOID_IDS, open_images
 from regseg_core.data.sampling import Sample
 from regseg_core.data.synthetic import SyntheticStreets
@@ -27,10 +28,8 @@ from regseg_core.files import write_bytes
 from regseg_core.labels import CAMVID, CITYSCAPES_LABEL_IDS, IGNORE_INDEX
 from regseg_core.media import write_image
 from regseg_core.model.contract import IMAGENET
-from regseg_core.precision import PRECISIONS, choose_precision
 from regseg_core.training.config import AugmentConfig, TrainingConfig
 from regseg_core.training.loaders import Augmented, Example, WithTitles
-from regseg_core.training.task import SegmentationTask
 
 #: Of config/train/camvid480.yaml, without its rendered streets.
 CAMVID480 = AugmentConfig(360, 480, 216, 648)
@@ -149,32 +148,9 @@ def _rate(examples: Dataset[Example], workers: int) -> float:
     return READ / (time.perf_counter() - started)
 
 
-def _training_rate(steps: int = 3) -> float:
+def _training_rate() -> float:
     config = replace(TrainingConfig(), augment=CAMVID480)
-    device = choose_device("auto")
-    task = SegmentationTask(config, CAMVID, steps).to(device)
-    task.log = lambda *_, **__: None  # type: ignore[method-assign]
-    optimizer = torch.optim.SGD(task.parameters(), lr=0.01, momentum=0.9)
-    rng = torch.Generator().manual_seed(0)
-    shape = (config.batch_size, config.augment.crop_height, config.augment.crop_width)
-    images = torch.randint(0, 256, (*shape, 3), generator=rng, dtype=torch.uint8).to(device)
-    truth = torch.randint(0, 11, shape, generator=rng, dtype=torch.uint8).to(device)
-    dtype = PRECISIONS[choose_precision("auto", device)]
-    mixed = dtype != torch.float32
-
-    def step() -> None:
-        with torch.autocast(device.type, dtype if mixed else None, enabled=mixed):
-            loss = task.training_step((images, truth, ["random"]), 0)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss.item()
-
-    step()
-    started = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return config.batch_size * steps / (time.perf_counter() - started)
+    return config.batch_size / step_seconds(config, CAMVID)
 
 
 def write_camvid(root: Path, count: int) -> Path:

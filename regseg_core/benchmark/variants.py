@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from regseg_core.backends.base import Compiled, Job
 from regseg_core.backends.choose import BACKENDS
 from regseg_core.backends.eager import Eager
+from regseg_core.backends.staging import Staged
 from regseg_core.backends.store import EngineStore
 from regseg_core.graph import Normalize
 from regseg_core.model import SegmentationNetwork, create_model
@@ -123,3 +124,20 @@ VARIANTS = (
 def variants(device: torch.device) -> tuple[Variant, ...]:
     """Those that can be tried on a device."""
     return tuple(variant for variant in VARIANTS if device.type in variant.devices)
+
+
+def works(
+    compiled: Compiled, frames: Tensor, device: torch.device, staged: bool
+) -> tuple[Callable[[], object], Callable[[], object], bool]:
+    """The graph on frames that are on the device, and from and to the host; whether recorded.
+
+    `staged`: as Variant says.
+    """
+    there = frames.to(device)
+    if device.type == "cuda" and staged:
+        run = Staged(compiled, tuple(frames.shape), device)
+        # On the default stream TensorRT waits for the GPU at each call.
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+        return run.replay, lambda: run(frames), run.is_recorded
+    # As published code does it: from ordinary memory, and back.
+    return lambda: compiled(there), lambda: compiled(frames.to(device))[0].cpu(), False

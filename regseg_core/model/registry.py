@@ -10,18 +10,18 @@ import torch
 
 from regseg_core.errors import ArgumentError
 from regseg_core.model.contract import Normalization, SegmentationNetwork
+from regseg_core.model.networks.bisenetv2 import BiSeNetV2
+from regseg_core.model.networks.ddrnet import DdrNet
 from regseg_core.model.networks.deeplabv3 import deeplabv3_head
 from regseg_core.model.networks.deeplabv3plus import DeepLabV3Plus
 from regseg_core.model.networks.fcn import DilatedFcn, fcn_head
+from regseg_core.model.networks.hardnet import FcHarDNet
 from regseg_core.model.networks.mobilenetv2 import MobileNetV2
+from regseg_core.model.networks.pidnet import PidNet
 from regseg_core.model.networks.pspnet import PspNet50
 from regseg_core.model.networks.resnet import STRIDE_8, STRIDE_16, ResNet50
-from regseg_core.model.networks.ddrnet import DdrNet
-from regseg_core.model.networks.pidnet import PidNet
-from regseg_core.model.networks.bisenetv2 import BiSeNetV2
-from regseg_core.model.networks.stdc import StdcSeg
-from regseg_core.model.networks.hardnet import FcHarDNet
 from regseg_core.model.networks.sfnet import SfNet
+from regseg_core.model.networks.stdc import StdcSeg
 from regseg_core.model.regseg.variants import BACKBONES, DECODERS, VARIANTS
 
 #: Number of classes -> network. A new one is a row here.
@@ -38,16 +38,16 @@ NETWORKS: dict[str, Callable[[int], SegmentationNetwork]] = {
         DeepLabV3Plus, backbone=partial(ResNet50, STRIDE_8), rates=(12, 24, 36)
     ),
     "deeplabv3plus_mobilenet": partial(DeepLabV3Plus, backbone=MobileNetV2, rates=(6, 12, 18)),
-    "ddrnet23": partial(DdrNet, channels=64, head=128, auxiliary=0.4),
-    "ddrnet23_slim": partial(DdrNet, channels=32, head=64, auxiliary=0.4),
-    "pidnet_s": partial(
-        PidNet, channels=32, pyramid=96, head=128, auxiliary=0.4, boundary=20.0, aware=1.0
-    ),
     "bisenetv2": partial(BiSeNetV2, auxiliary=1.0),
     "stdc1_seg": partial(StdcSeg, blocks=(2, 2, 2), auxiliary=1.0, detail=1.0),
     "stdc2_seg": partial(StdcSeg, blocks=(4, 5, 3), auxiliary=1.0, detail=1.0),
+    "ddrnet23": partial(DdrNet, channels=64, head=128, auxiliary=0.4),
+    "ddrnet23_slim": partial(DdrNet, channels=32, head=64, auxiliary=0.4),
     "fc_hardnet70": FcHarDNet,
     "sfnet_resnet18": partial(SfNet, auxiliary=1.0),
+    "pidnet_s": partial(
+        PidNet, channels=32, pyramid=96, head=128, auxiliary=0.4, boundary=20.0, aware=1.0
+    ),
 }
 
 _BY_NAME: dict[str, Callable[[int], SegmentationNetwork]] = {**NETWORKS, **VARIANTS}

@@ -183,9 +183,11 @@ def test_a_card_for_another_normalisation_is_refused(
     other = ModelCard.from_json(ModelCard("regseg48", CAMVID).to_json().replace("0.485", "0.5"))
     with pytest.raises(WeightsError, match=r"normalised with .*0\.5, .*regseg48 takes .*0\.485, "):
         build_model(other, path)
-    bgr = ModelCard("regseg48", CAMVID).to_json().replace('"rgb"', '"bgr"')
-    with pytest.raises(WeightsError, match="normalised"):
-        ModelCard.from_json(bgr)
+    text = ModelCard("regseg48", CAMVID).to_json()
+    with pytest.raises(WeightsError, match=r"normalised with .*'bgr'.*regseg48 takes .*'rgb'"):
+        build_model(ModelCard.from_json(text.replace('"rgb"', '"bgr"')), path)
+    with pytest.raises(WeightsError, match=r"normalised with .*'gbr'"):
+        ModelCard.from_json(text.replace('"rgb"', '"gbr"'))
 
 
 @pytest.mark.parametrize("name", zoo.names())

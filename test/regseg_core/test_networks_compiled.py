@@ -1,0 +1,67 @@
+"""Every network through the compilers: one graph, whole engines, PyTorch's labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from formula import formula_weights
+
+from regseg_core.backends.base import Building, Job
+from regseg_core.backends.eager import Eager
+from regseg_core.backends.onnx import to_onnx
+from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.spec import GraphSpec
+from regseg_core.backends.tensorrt import library, parse
+from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.labels import CITYSCAPES
+from regseg_core.model import create_model
+from regseg_core.model.registry import NETWORKS
+from regseg_core.weights import ModelCard, load_weights, save_weights
+
+FILE = Path(__file__).parents[3] / "shared/reference/networks_reference.json"
+ENTRIES = json.loads(FILE.read_text()) if FILE.is_file() else {}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=list(NETWORKS))
+def job(request: pytest.FixtureRequest, tmp_path: Path) -> Job:
+    """Odd sizes, two frames, and weights that give several classes where the reference has some."""
+    name = request.param
+    network = create_model(name, 19)
+    for entry in ENTRIES.values():
+        if entry["name"] == name:
+            shapes = entry["state_dict"] + entry["state_dict_training_only"]
+            load_weights(network, formula_weights(shapes))
+    card = ModelCard(name, CITYSCAPES, normalization=network.normalization)
+    save_weights(tmp_path / "weights", network, card)
+    spec = GraphSpec("rgb8", 97, 131, batch=2, precision="float32", confidence=True)
+    return Job(card, tmp_path / "weights.safetensors", spec, torch.device("cpu"))
+
+
+def test_openvino_gives_pytorchs_labels(job: Job) -> None:
+    streets = SyntheticStreets(2, 131, 97)
+    frames = torch.stack([torch.from_numpy(streets[index][0]) for index in range(2)])
+    exact, exact_confidence = Eager().build(job)(frames)
+    backend = OpenVino()
+    labels, confidence = backend.load(backend.payload(job, Building()), job)(frames)
+    assert (labels == exact).float().mean() > 0.999
+    assert (confidence.int() - exact_confidence.int()).abs().float().mean() < 0.1
+    alone = torch.cat([Eager().build(job)(frame[None])[0] for frame in frames])
+    assert (alone == exact).float().mean() > 0.999
+
+
+def test_tensorrt_builds_one_engine_of_it(job: Job) -> None:
+    trt = library()
+    half = Job(job.card, job.path, GraphSpec("bgr8", 97, 131, precision="float16"), job.device)
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = parse(trt, logger, builder, to_onnx(half))  # every operator, or an error
+    layers = [network.get_layer(place) for place in range(network.num_layers)]
+    convolutions = [layer for layer in layers if layer.type == trt.LayerType.CONVOLUTION]
+    assert {layer.get_output(0).dtype for layer in convolutions} == {trt.DataType.HALF}
+    engine = builder.build_serialized_network(network, builder.create_builder_config())
+    assert engine is not None and engine.nbytes > 1e6
