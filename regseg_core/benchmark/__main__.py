@@ -70,9 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _networks(options: argparse.Namespace) -> None:
     if options.data is not None and options.out is None:
         raise ArgumentError("trainings need --out: their runs are kept there")
-    rows = networks.run(
-        options.device, options.out, options.names, options.sizes, options.rounds
-    )
+    rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
     if options.data is not None:
         # Needs the trainer's packages.
         from regseg_core.benchmark import accuracy

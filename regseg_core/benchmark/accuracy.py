@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from regseg_core.benchmark.training_steps import step_seconds
@@ -80,8 +81,8 @@ def shrunk(data: str, factor: float, out: Path, config: TrainingConfig) -> Path:
             image, label = images[index]
             size = round(image.shape[1] * factor), round(image.shape[0] * factor)
             small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            write_image(out / split / f"{index:05}.png", small)
             exact = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT)
-            write_image(out / f"{split}annot" / f"{index:05}.png", exact)
+            for folder, picture in ((split, small), (f"{split}annot", exact)):
+                write_image(out / folder / f"{index:05}.png", picture.astype(np.uint8))
     done.touch()
     return out

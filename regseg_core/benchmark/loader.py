@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image as PILImage
 from PIL import ImageEnhance, ImageOps
 from torch.utils.data import DataLoader, Dataset

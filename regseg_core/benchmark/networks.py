@@ -74,7 +74,7 @@ def run(
     title = device_title(device)
     backends = {BASELINE, *(backend.name for backend in candidates("auto", device)[0])}
     ways = [variant for variant in variants(device) if variant.name in backends]
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for height, width in sizes:
             size_rows, calls = _opened(

@@ -88,7 +88,9 @@ def test_equals_the_published_network(name: str) -> None:
         model = create_model(name, first["num_classes"])
     model = model.to_empty(device="cpu").double().eval()
     shapes = first["state_dict"] + first["state_dict_training_only"]
-    assert {key: list(value.shape) for key, value in model.state_dict().items()} == dict(shapes)
+    named = {key: list(value.shape) for key, value in model.state_dict().items()}
+    assert not {*named} - {*dict(shapes)} - {key for key in named if key.endswith("_tracked")}
+    assert dict(shapes).items() <= named.items()
     assert parameters(model) == first["parameters_training"]
     load_weights(model, formula_weights(shapes + first["state_dict_unused"]))
     heads: dict[str, Tensor] = {}
