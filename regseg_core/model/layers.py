@@ -47,13 +47,19 @@ def nearest_like(x: Tensor, other: Tensor) -> Tensor:
     return F.interpolate(x, size=other.shape[-2:], mode="nearest")
 
 
-def mean_bins(x: Tensor, bins: int) -> Tensor:
+class MeanBins(nn.Module):
     """Means over bins x bins windows that cover the map: N x C x H x W -> N x C x bins x bins.
 
     Equal to adaptive average pooling, which exporters only know where the bins divide the map.
     """
-    rows, columns = (_means(size, bins, x) for size in x.shape[-2:])
-    return rows @ x @ columns.T
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (_means(size, self.bins, x) for size in x.shape[-2:])
+        return rows @ x @ columns.T
 
 
 def _means(size: int, bins: int, like: Tensor) -> Tensor:

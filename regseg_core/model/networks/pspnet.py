@@ -12,7 +12,7 @@ from regseg_core.model.contract import (
     check_images,
     upsample,
 )
-from regseg_core.model.layers import conv_bn_act, mean_bins, resize_like
+from regseg_core.model.layers import MeanBins, conv_bn_act, resize_like
 from regseg_core.model.networks.fcn import conv_head
 from regseg_core.model.networks.resnet import STRIDE_8_ALIKE, resnet_stage
 
@@ -28,17 +28,6 @@ _STEM = {
     "conv3": "layer0.6",
     "bn3": "layer0.7",
 }
-
-
-class MeanBins(nn.Module):
-    """N x C x H x W -> N x C x bins x bins means."""
-
-    def __init__(self, bins: int) -> None:
-        super().__init__()
-        self.bins = bins
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_bins(x, self.bins)
 
 
 class PyramidPooling(nn.Module):

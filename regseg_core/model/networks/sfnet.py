@@ -18,7 +18,7 @@ from regseg_core.model.contract import (
     Term,
     check_images,
 )
-from regseg_core.model.layers import conv_bn_act, mean_bins, resize_like
+from regseg_core.model.layers import MeanBins, conv_bn_act, resize_like
 from regseg_core.model.networks.deep_resnet18 import basic_stage, deep_stem
 
 _WIDTH = 128
@@ -27,17 +27,6 @@ _LATERAL = (64, 128, 256)
 _DEEPEST = 512
 _BINS = (1, 2, 3, 6)
 _DROPOUT = 0.1
-
-
-class MeanBins(nn.Module):
-    """N x C x H x W -> N x C x bins x bins."""
-
-    def __init__(self, bins: int) -> None:
-        super().__init__()
-        self.bins = bins
-
-    def forward(self, x: Tensor) -> Tensor:
-        return mean_bins(x, self.bins)
 
 
 class PyramidPooling(nn.Module):
