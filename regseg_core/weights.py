@@ -72,7 +72,8 @@ class ModelCard:
             order = given["order"]
             if order not in ("rgb", "bgr") or len(mean) != 3 or len(std) != 3:
                 raise WeightsError(
-                    f"weights for inputs normalised with {given}: not three channels"
+                    f"weights for inputs normalised with {given}; order must be rgb or bgr, and"
+                    " mean and std three numbers"
                 )
             return cls(
                 architecture,
@@ -197,9 +198,8 @@ def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) 
     """Writes safetensors with the card inside, and the card beside it as JSON.
 
     The card then has the model's normalisation. Heads that only training uses are left out.
-    Convolutions in float16, normalisation parameters
-    and statistics in float32. Written beside and renamed: a failed write leaves the old files
-    whole. Raises FileError.
+    Convolutions in float16, normalisation parameters and statistics in float32. Written beside and
+    renamed: a failed write leaves the old files whole. Raises FileError.
     """
     path = Path(path).with_suffix(".safetensors")
     card = replace(card, normalization=model.normalization)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import tempfile
 import threading
 from importlib.metadata import version
@@ -25,6 +25,12 @@ from regseg_core.threads import wanted
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
+#: Of payloads; another one's are compiled again.
+_FORM, _PARTS = "2", 4
+
+_LOG = logging.getLogger("regseg_core")
+
+
 class OpenVino:
     name = "openvino"
 
@@ -39,6 +45,7 @@ class OpenVino:
             "backend": self.name,
             "torch": torch.__version__,
             "openvino": version("openvino"),
+            "form": _FORM,
         }
 
     def payload(self, job: Job, how: Building) -> bytes:
@@ -67,8 +74,10 @@ class OpenVino:
     def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
         _, _, processor, ready = _parts(payload)
         if processor.decode() == _processor():
-            with contextlib.suppress(RuntimeError):  # what OpenVINO says of another build of itself
+            try:
                 return _running(_library().Core().import_model(ready, "CPU", _hints(job.spec)))
+            except RuntimeError as error:  # what OpenVINO says of another build of itself
+                _LOG.info("OpenVINO compiles the engine's graph again: %s", error)
         return compiled(graph_in(payload), job.spec)
 
 
@@ -79,11 +88,13 @@ def graph_in(payload: bytes) -> Any:
 
 
 def _parts(payload: bytes) -> list[bytes]:
-    parts = []
-    while payload:
-        length = int.from_bytes(payload[:8], "little")
-        parts.append(payload[8 : 8 + length])
-        payload = payload[8 + length :]
+    parts, rest = [], memoryview(payload)
+    while rest:
+        length = int.from_bytes(rest[:8], "little")
+        parts.append(bytes(rest[8 : 8 + length]))
+        rest = rest[8 + length :]
+    if len(parts) != _PARTS or len(payload) != sum(8 + len(part) for part in parts):
+        raise BackendError("this engine is of another form: compile it again")
     return parts
 
 

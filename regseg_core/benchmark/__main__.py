@@ -8,7 +8,7 @@ from pathlib import Path
 from regseg_core.benchmark import graph, networks
 from regseg_core.cli import add_debug_option, at_least, command_parser, errors_in_one_line, size
 from regseg_core.device import choose_device, device_title
-from regseg_core.errors import ArgumentError
+from regseg_core.errors import ArgumentError, RegSegError
 from regseg_core.files import check_folder
 from regseg_core.model.registry import NETWORKS
 
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _networks(options: argparse.Namespace) -> None:
     if options.data is not None and options.out is None:
         raise ArgumentError("trainings need --out: their runs are kept there")
-    rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
+    training = None
     if options.data is not None:
         # Needs the trainer's packages.
         from regseg_core.benchmark import accuracy
@@ -78,9 +78,15 @@ def _networks(options: argparse.Namespace) -> None:
         training = accuracy.Training(
             options.data, options.config, options.minutes, options.scale, options.out
         )
-        for row in rows:
+    rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
+    if training is None:
+        return
+    for row in rows:
+        try:
             row.miou, row.epochs = training.score(row.network)
-            networks.write(rows, device_title(choose_device(options.device)), options.out)
+        except RegSegError as error:  # the next one may learn
+            row.left_out.append(f"training: {error}")
+        networks.write(rows, device_title(choose_device(options.device)), options.out)
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

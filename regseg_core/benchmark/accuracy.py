@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 from tqdm import tqdm
 
 from regseg_core.benchmark.training_steps import step_seconds
 from regseg_core.data.opening import open_split
-from regseg_core.labels import LabelSet
+from regseg_core.errors import ArgumentError
+from regseg_core.files import write_bytes
+from regseg_core.labels import IGNORE_INDEX, LabelSet
 from regseg_core.media import write_image
 from regseg_core.training.command import parse
 from regseg_core.training.config import TrainingConfig
 from regseg_core.training.loaders import SegmentationData
-from regseg_core.training.run import read_config, train
+from regseg_core.training.run import dump_config, read_config, train
 from regseg_core.weights import read_card
 
 #: Validations of a run.
@@ -28,15 +31,24 @@ class Training:
 
     `config`: a training configuration in YAML; None for the trainer's own. `scale`: the data are
     shrunk by it first. Runs are kept in `out/runs/<network>`: one that was interrupted goes on, one
-    that is done is read.
+    that is done is read; a folder of trainings by another recipe is refused. Raises ArgumentError.
     """
 
     def __init__(
         self, data: str, config: Path | None, minutes: float, scale: float, out: Path
     ) -> None:
+        if minutes <= 0 or not 0 < scale <= 1:
+            raise ArgumentError(f"minutes {minutes:g} must be above 0, scale {scale:g} at most 1")
         given = [] if config is None else ["--config", str(config)]
         self._config = parse("benchmark networks", None, [*given, "--data", data]).config
+        if self._config.trains_on_val:
+            raise ArgumentError("networks are compared on a split that none of them trains on")
         self._minutes, self._out = minutes, out / "runs"
+        asked = {"data": data, "scale": scale, "minutes": minutes, **asdict(self._config)}
+        note, text = self._out / "asked.yaml", dump_config(asked)
+        if note.exists() and note.read_text() != text:
+            raise ArgumentError(f"{self._out} holds trainings of another recipe, that of {note}")
+        write_bytes(note, text.encode())
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
 
@@ -54,11 +66,11 @@ class Training:
         else:
             module = SegmentationData(self._data, config, out)
             an_epoch = module.steps * step_seconds(config, module.labels)
-            epochs = max(1, round(60 * self._minutes / an_epoch))
+            # A multiple: the last epoch, at the lowest learning rate, is scored too.
+            epochs = _LOOKS * max(1, round(60 * self._minutes / an_epoch / _LOOKS))
         weights = out / "weights.safetensors"
         if not weights.exists():
-            looks = max(1, epochs // _LOOKS)
-            config = replace(config, epochs=epochs, validate_every=looks)
+            config = replace(config, epochs=epochs, validate_every=epochs // _LOOKS)
             train(config, self._data, out, resume)
         card = read_card(weights)
         assert card is not None
@@ -68,15 +80,22 @@ class Training:
 def shrunk(data: str, factor: float, out: Path, config: TrainingConfig) -> Path:
     """A copy of the splits that a configuration names, images and labels smaller by that factor.
 
-    In the layout of a folder whose label images hold the classes' indices; one that is there is
+    In CamVid's layout, with a labels.yaml whose ids are the classes' indices; one that is there is
     taken as it is. Raises what opening the data does, and FileError.
     """
     chosen = None if config.dataset.labels is None else LabelSet.load(config.dataset.labels)
     done = out / "done"
     if done.exists():
         return out
+    labels = chosen or open_split(data, config.dataset.val).labels
+    classes = [
+        {"id": index, "name": entry.name, "color": list(entry.color)}
+        for index, entry in enumerate(labels.classes)
+    ]
+    described = {"ignore_id": IGNORE_INDEX, "classes": classes}
+    write_bytes(out / "labels.yaml", yaml.safe_dump(described).encode())
     for split in dict.fromkeys((*config.dataset.train, config.dataset.val)):
-        images = open_split(data, split, chosen)
+        images = open_split(data, split, labels)
         for index in tqdm(range(len(images)), desc=f"shrinking {split}"):
             image, label = images[index]
             size = round(image.shape[1] * factor), round(image.shape[0] * factor)

@@ -176,4 +176,5 @@ def table(rows: Sequence[Row]) -> str:
         if scored:
             cells += ["" if row.miou is None else f"{row.miou:.1f}", str(row.epochs or "")]
         lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    left_out = [f"\nLeft out: {row.network}, {why}" for row in rows for why in row.left_out]
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), *left_out])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,9 +61,8 @@ class MeanBins(nn.Module):
 
 
 def _means(size: int, bins: int, like: Tensor) -> Tensor:
-    """bins x size: each row the mean over its window."""
-    weights = torch.zeros(bins, size, dtype=torch.float64)
-    for index in range(bins):
-        first, end = index * size // bins, math.ceil((index + 1) * size / bins)
-        weights[index, first:end] = 1 / (end - first)
-    return weights.to(like)
+    """bins x size: each row the mean over its window; made where the map is."""
+    place = torch.arange(size, device=like.device)
+    row = torch.arange(bins, device=like.device)[:, None]
+    first, end = row * size // bins, ((row + 1) * size + bins - 1) // bins
+    return ((place >= first) & (place < end)).to(like.dtype) / (end - first).to(like.dtype)

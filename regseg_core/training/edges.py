@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regseg_core.labels import IGNORE_INDEX
+
 #: Weights by which STDC fuses the details of three strides, and the least strength of an edge.
 _FUSED, _STRENGTH = (0.6, 0.3, 0.1), 0.1
 
@@ -60,14 +62,16 @@ def details(truth: Tensor) -> Tensor:
 def boundaries(truth: Tensor) -> Tensor:
     """Lines between classes, `_WIDTH` pixels wide, half of them on either side.
 
-    No line begins within `_RIM` pixels of the map's border. The published code asks Canny of
+    No line begins within `_RIM` pixels of the map's border, or beside a pixel without a class: a
+    crop's padding has none. The published code asks Canny of
     OpenCV, which cannot run where the labels are. On a label map both find nearly the same lines,
     on the pixel before a change and not the one after it. N x H x W class indices -> N x H x W
     float32 of 0 and 1.
     """
     lines = torch.zeros(truth.shape, device=truth.device)
-    lines[:, :-1] += truth[:, 1:] != truth[:, :-1]
-    lines[:, :, :-1] += truth[:, :, 1:] != truth[:, :, :-1]
+    known = truth != IGNORE_INDEX
+    lines[:, :-1] += (truth[:, 1:] != truth[:, :-1]) & known[:, 1:] & known[:, :-1]
+    lines[:, :, :-1] += (truth[:, :, 1:] != truth[:, :, :-1]) & known[:, :, 1:] & known[:, :, :-1]
     inside = torch.zeros_like(lines)
     inside[:, _RIM:-_RIM, _RIM:-_RIM] = 1
     padded = F.pad((lines * inside)[:, None], (_WIDTH // 2, _WIDTH // 2 - 1) * 2)

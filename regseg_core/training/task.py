@@ -83,7 +83,15 @@ class SegmentationTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         self._stop_if_diverged()
         images, truth, titles = batch
-        terms = self.network.forward_training(self.normalize(images.permute(0, 3, 1, 2)))
+        try:
+            terms = self.network.forward_training(self.normalize(images.permute(0, 3, 1, 2)))
+        except ValueError as error:
+            if len(images) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ArgumentError(
+                f"{self.config.model} cannot train on one image at a time: it normalises the mean"
+                " of an image over the batch; give --batch_size 2 or more for each process"
+            ) from error
         loss = torch.stack([term.weight * self._loss(term, truth) for term in terms]).sum()
         self._last_loss = _Watched(loss, titles)
         shown = mean_over_processes(loss.detach())

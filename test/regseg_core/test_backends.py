@@ -146,6 +146,13 @@ def test_an_engine_of_another_processor_is_compiled_from_its_graph(
     assert torch.equal(backend.load(theirs, its_job)(frames)[0], here[0]) and len(graphs) == 1
 
 
+def test_an_engine_of_another_form_is_refused_in_one_sentence() -> None:
+    spec = GraphSpec("rgb8", 64, 96)
+    for payload in (b"", (4).to_bytes(8, "little") + b"<xml>", bytes(range(256))):
+        with pytest.raises(BackendError, match="another form: compile it again"):
+            OpenVino().load(payload, job(spec))
+
+
 @pytest.mark.slow
 def test_a_segmenter_goes_over_to_openvino_and_its_labels_stay(tmp_path: Path) -> None:
     segment = Segmenter(device="cpu", precision="float32", cache=tmp_path)

@@ -137,6 +137,7 @@ def test_ignored_pixels_do_not_count() -> None:
         ("--dataset.val test --batch_size 8", "holds no split 'test'"),
         ("--resume --batch_size 8", "no .*last.ckpt to resume from"),
         ("--start_from nothing --batch_size 8", "no weights"),
+        ("--model ddrnet23_slim --batch_size 1", "one image at a time.*--batch_size 2"),
     ],
 )
 def test_what_cannot_be_trained_ends_with_one_line(

@@ -155,7 +155,7 @@ class SfNet(SegmentationNetwork):
     )
     training_heads = ("head.dsn",)
 
-    def __init__(self, num_classes: int, auxiliary: float = 1.0) -> None:
+    def __init__(self, num_classes: int, auxiliary: float) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.auxiliary = auxiliary
