@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from regseg_core.benchmark.network_table import Row
 from regseg_core.figures import draw_bars, draw_points, save_figure
-
-if TYPE_CHECKING:
-    from regseg_core.benchmark.networks import Row
 
 
 def draw(rows: Sequence[Row], title: str, folder: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from regseg_core.model.layers import resize_like
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class SegmentationNetwork(nn.Module, ABC):
 
         Raises ValueError as `forward_low` does.
         """
-        return upsample(self.forward_low(images), images)
+        return resize_like(self.forward_low(images), images)
 
     def forward_training(self, images: Tensor) -> Sequence[Term]:
         """Float N x 3 x H x W, normalised -> the addends of the loss, the main logits' first."""
@@ -108,11 +109,6 @@ class SegmentationNetwork(nn.Module, ABC):
     def dtype(self) -> torch.dtype:
         """What it computes in."""
         return next(self.parameters()).dtype
-
-
-def upsample(logits: Tensor, images: Tensor) -> Tensor:
-    """N x C x h x w -> N x C x H x W of the images, bilinear."""
-    return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def check_images(images: Tensor, min_size: int) -> None:

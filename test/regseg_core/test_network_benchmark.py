@@ -10,7 +10,7 @@ import pytest
 
 from regseg_core.benchmark.__main__ import main
 from regseg_core.benchmark.loader import write_camvid
-from regseg_core.benchmark.networks import Row, table
+from regseg_core.benchmark.network_table import Row, table
 from regseg_core.media import read_image
 
 RECIPE = """

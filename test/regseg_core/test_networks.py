@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from regseg_core.labels import IGNORE_INDEX
 from regseg_core.model import SegmentationNetwork, Term, create_model, fold_norms
-from regseg_core.model.contract import upsample
+from regseg_core.model.layers import resize_like
 from regseg_core.model.registry import NETWORKS
 from regseg_core.training.config import LossConfig
 from regseg_core.training.edges import EDGE_LOSSES
@@ -119,7 +119,7 @@ def test_equals_the_published_network(name: str) -> None:
         image = formula_image(wanted["height"], wanted["width"])
         with torch.inference_mode():
             low = model.forward_low(image)
-            full = upsample(low, image)
+            full = resize_like(low, image)
         assert error(low, arrays[f"{key}/logits_low"]) < 1e-6
         assert error(full[..., ::8, ::8], arrays[f"{key}/logits_full_sub"]) < 1e-6
         assert np.array_equal(full.argmax(1).numpy(), arrays[f"{key}/labels"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images, upsample
+from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images
 from regseg_core.model.layers import conv_bn_act, resize_like
 from regseg_core.model.networks.pyramid import BnFirstHead, Dappm
 from regseg_core.model.networks.residual import basic_stage, bottleneck_stage, conv_bn, stem
@@ -61,8 +61,8 @@ class DdrNet(SegmentationNetwork):
     def forward_training(self, images: Tensor) -> Sequence[Term]:
         logits, high = self._forward(images)
         return [
-            Term(upsample(logits, images)),
-            Term(upsample(self.seghead_extra(high), images), self.auxiliary),
+            Term(resize_like(logits, images)),
+            Term(resize_like(self.seghead_extra(high), images), self.auxiliary),
         ]
 
     def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

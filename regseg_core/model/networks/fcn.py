@@ -11,9 +11,8 @@ from regseg_core.model.contract import (
     SegmentationNetwork,
     Term,
     check_images,
-    upsample,
 )
-from regseg_core.model.layers import conv_bn_act
+from regseg_core.model.layers import conv_bn_act, resize_like
 from regseg_core.model.networks.resnet import STRIDE_8, ResNet50, rename_resnet
 
 
@@ -68,6 +67,6 @@ class DilatedFcn(SegmentationNetwork):
         check_images(images, self.min_size)
         *_, third, last = self.backbone(images)
         return [
-            Term(upsample(self.classifier(last), images)),
-            Term(upsample(self.aux_classifier(third), images), self.auxiliary),
+            Term(resize_like(self.classifier(last), images)),
+            Term(resize_like(self.aux_classifier(third), images), self.auxiliary),
         ]

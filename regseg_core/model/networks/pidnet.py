@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images, upsample
+from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images
 from regseg_core.model.layers import resize_like
 from regseg_core.model.networks.pyramid import BnFirstHead, Pappm
 from regseg_core.model.networks.residual import (
@@ -121,12 +121,12 @@ class PidNet(SegmentationNetwork):
 
     def forward_training(self, images: Tensor) -> Sequence[Term]:
         low, detail, boundary = self._forward(images)
-        logits = upsample(low, images)
-        edges = upsample(self.seghead_d(boundary), images)
+        logits = resize_like(low, images)
+        edges = resize_like(self.seghead_d(boundary), images)
         probable = torch.sigmoid(edges[:, 0]) > _PROBABLE
         return [
             Term(logits),
-            Term(upsample(self.seghead_p(detail), images), self.auxiliary),
+            Term(resize_like(self.seghead_p(detail), images), self.auxiliary),
             Term(edges, self.boundary, "boundary"),
             Term(logits, self.aware, where=probable),
         ]

@@ -10,7 +10,6 @@ from regseg_core.model.contract import (
     SegmentationNetwork,
     Term,
     check_images,
-    upsample,
 )
 from regseg_core.model.layers import MeanBins, conv_bn_act, resize_like
 from regseg_core.model.networks.fcn import conv_head
@@ -83,8 +82,8 @@ class PspNet50(SegmentationNetwork):
     def forward_training(self, images: Tensor) -> list[Term]:
         third = self._third_stage(images)
         return [
-            Term(upsample(self._logits(third), images)),
-            Term(upsample(self.aux(third), images), self.auxiliary),
+            Term(resize_like(self._logits(third), images)),
+            Term(resize_like(self.aux(third), images), self.auxiliary),
         ]
 
     def _third_stage(self, images: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""RegSeg itself: its blocks, backbones, decoders, and the tables of its variants."""
