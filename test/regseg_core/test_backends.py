@@ -23,7 +23,7 @@ from regseg_core.backends.base import BackendError, Building, Compiled, Job
 from regseg_core.backends.cache import EngineCache
 from regseg_core.backends.choose import BACKENDS, candidates
 from regseg_core.backends.eager import Eager
-from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.openvino import OpenVino, graph_in
 from regseg_core.backends.runners import COMPILE_AFTER
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
@@ -144,6 +144,19 @@ def test_an_engine_of_another_processor_is_compiled_from_its_graph(
     here = backend.load(ours, its_job)(frames)
     assert not graphs  # what is compiled already needs no graph
     assert torch.equal(backend.load(theirs, its_job)(frames)[0], here[0]) and len(graphs) == 1
+
+
+def test_no_upsampling_in_openvinos_graph_makes_full_size_logits() -> None:
+    backend, its_job = OpenVino(), job(GraphSpec("rgb8", 96, 128))
+    graph = graph_in(backend.payload(its_job, Building()))
+    graph.reshape(list(its_job.spec.shape))
+    sizes = [
+        tuple(graph_op.output(0).shape[2:])
+        for graph_op in graph.get_ops()
+        if graph_op.get_type_name() == "Interpolate"
+    ]
+    # The network's own, and the last one's columns: its rows come in bands.
+    assert (24, 128) in sizes and (96, 128) not in sizes
 
 
 def test_an_engine_of_another_form_is_refused_in_one_sentence() -> None:
