@@ -53,11 +53,11 @@ def test_openvino_takes_as_many_threads_as_openmp_is_told() -> None:
 import openvino, numpy as np
 from regseg_core import Segmenter
 found = []
-compile_model = openvino.Core.compile_model
-def compiled(*arguments):
-    found.append(compile_model(*arguments))
+import_model = openvino.Core.import_model
+def imported(*arguments):
+    found.append(import_model(*arguments))
     return found[-1]
-openvino.Core.compile_model = compiled
+openvino.Core.import_model = imported
 segment = Segmenter(backend="openvino", cache=None)
 segment(np.zeros((96, 128, 3), np.uint8))
 print(found[0].get_property("INFERENCE_NUM_THREADS"))
