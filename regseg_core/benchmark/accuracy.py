@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from regseg_core.media import write_image
 from regseg_core.training.command import parse
 from regseg_core.training.config import TrainingConfig
 from regseg_core.training.loaders import SegmentationData
-from regseg_core.training.run import dump_config, read_config, train
+from regseg_core.training.run import dump_config, train
 from regseg_core.weights import read_card
 
 #: Validations of a run.
@@ -52,26 +53,34 @@ class Training:
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
 
-    def score(self, name: str) -> tuple[float, int]:
-        """Best mean IoU on the val split in percent, and epochs.
+    def epochs(self, names: Sequence[str]) -> dict[str, int]:
+        """Of each network, so that the schedule of the learning rate ends with the minutes.
 
-        The minutes are those of the steps, forward, backward and update, measured before; loading
-        and scoring come on top. They decide on the number of epochs, so that the schedule of the
-        learning rate ends with them. Raises what `train` does.
+        The minutes are those of the steps, forward, backward and update; loading and scoring come
+        on top. Steps are measured once, for all names before any of them trains, and kept in
+        `out/runs/epochs.yaml`: what the machine does later changes nothing. Raises what opening the
+        data does.
         """
-        config, out = replace(self._config, model=name), self._out / name
-        resume = (out / "config.yaml").exists()
-        if resume:
-            epochs = int(read_config(out)["epochs"])
-        else:
-            module = SegmentationData(self._data, config, out)
-            an_epoch = module.steps * step_seconds(config, module.labels)
+        note = self._out / "epochs.yaml"
+        known = yaml.safe_load(note.read_text()) if note.exists() else {}
+        data = SegmentationData(self._data, self._config, self._out)
+        for name in (bar := tqdm([n for n in names if n not in known], desc="timing steps")):
+            bar.set_postfix_str(name)
+            an_epoch = data.steps * step_seconds(replace(self._config, model=name), data.labels)
             # A multiple: the last epoch, at the lowest learning rate, is scored too.
-            epochs = _LOOKS * max(1, round(60 * self._minutes / an_epoch / _LOOKS))
+            known[name] = _LOOKS * max(1, round(60 * self._minutes / an_epoch / _LOOKS))
+            write_bytes(note, yaml.safe_dump(known).encode())
+        return {name: known[name] for name in names}
+
+    def score(self, name: str) -> tuple[float, int]:
+        """Best mean IoU on the val split in percent, and epochs. Raises what `train` does."""
+        out, epochs = self._out / name, self.epochs([name])[name]
         weights = out / "weights.safetensors"
         if not weights.exists():
-            config = replace(config, epochs=epochs, validate_every=epochs // _LOOKS)
-            train(config, self._data, out, resume)
+            config = replace(
+                self._config, model=name, epochs=epochs, validate_every=epochs // _LOOKS
+            )
+            train(config, self._data, out, resume=(out / "config.yaml").exists())
         card = read_card(weights)
         assert card is not None
         return float(card.about["scores"]["val_miou_while_training"]), epochs
