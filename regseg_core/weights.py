@@ -109,8 +109,7 @@ def load_weights(
     wanted = model.state_dict()
     # The counter only matters to BatchNorm without momentum, which no network has.
     absent = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
-    heads = tuple(f"{name}." for name in model.training_heads)
-    missing = [n for n in absent if not n.startswith(heads)]
+    missing = [n for n in absent if not model.trains_only(n)]
     unexpected = [n for n in given if n not in wanted]
     both = [n for n in wanted if n in given]
     misshapen = [n for n in both if given[n].shape != wanted[n].shape]
@@ -144,7 +143,7 @@ def load_weights(
         for name in both:
             if name not in fresh:
                 wanted[name].copy_(given[name])
-    return fresh + [n for n in absent if n.startswith(heads)]
+    return fresh + [n for n in absent if model.trains_only(n)]
 
 
 def _shape(tensor: Tensor) -> str:
@@ -209,13 +208,12 @@ def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) 
         if isinstance(module, nn.modules.batchnorm._BatchNorm)
         for key in module.state_dict()
     }
-    heads = tuple(f"{name}." for name in model.training_heads)
     tensors = {
         name: value.detach()
         .to("cpu", torch.float32 if name in wide else torch.float16)
         .contiguous()
         for name, value in model.state_dict().items()
-        if not name.endswith("num_batches_tracked") and not name.startswith(heads)
+        if not name.endswith("num_batches_tracked") and not model.trains_only(name)
     }
     write_bytes(path, safetensors.torch.save(tensors, metadata={"card": card.to_json()}))
     write_bytes(path.with_suffix(".json"), (card.to_json() + "\n").encode())

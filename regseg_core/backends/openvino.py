@@ -22,8 +22,7 @@ from regseg_core.precision import float_precision
 from regseg_core.threads import wanted
 
 #: What OpenVINO calls our precisions. Its CPU has no float16 arithmetic; int8 is in the graph.
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
-
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 #: Of payloads; another one's are compiled again.
 _FORM, _PARTS = "2", 4
@@ -56,7 +55,7 @@ class OpenVino:
         """
         if how.gpus:
             raise BackendError("OpenVINO compiles for the CPU; --gpu is for TensorRT")
-        if job.spec.precision not in (*_HINTS, "int8"):
+        if job.spec.precision not in (*_PRECISIONS, "int8"):
             raise BackendError("OpenVINO computes in float32, bfloat16 or int8 on a CPU")
         model, network = convert(job)
         if job.spec.precision == "int8":
@@ -73,9 +72,10 @@ class OpenVino:
 
     def load(self, payload: bytes, job: Job, beside: Beside | None = None) -> Compiled:
         _, _, processor, ready = _parts(payload)
-        if processor.decode() == _processor():
+        if bytes(processor).decode() == _processor():
+            core = _library().Core()
             try:
-                return _running(_library().Core().import_model(ready, "CPU", _hints(job.spec)))
+                return _running(core.import_model(bytes(ready), "CPU", _hints(job.spec)))
             except RuntimeError as error:  # what OpenVINO says of another build of itself
                 _LOG.info("OpenVINO compiles the engine's graph again: %s", error)
         return compiled(graph_in(payload), job.spec)
@@ -84,14 +84,14 @@ class OpenVino:
 def graph_in(payload: bytes) -> Any:
     """OpenVINO's form of the graph in a payload, which is not compiled yet."""
     xml, weights, *_ = _parts(payload)
-    return _library().Core().read_model(model=xml, weights=weights)
+    return _library().Core().read_model(model=bytes(xml), weights=bytes(weights))
 
 
-def _parts(payload: bytes) -> list[bytes]:
+def _parts(payload: bytes) -> list[memoryview]:
     parts, rest = [], memoryview(payload)
     while rest:
         length = int.from_bytes(rest[:8], "little")
-        parts.append(bytes(rest[8 : 8 + length]))
+        parts.append(rest[8 : 8 + length])
         rest = rest[8 + length :]
     if len(parts) != _PARTS or len(payload) != sum(8 + len(part) for part in parts):
         raise BackendError("this engine is of another form: compile it again")
@@ -120,7 +120,7 @@ def _compile(model: Any, spec: GraphSpec) -> Any:
 
 def _hints(spec: GraphSpec) -> dict[str, str | int]:
     hints: dict[str, str | int] = {
-        "INFERENCE_PRECISION_HINT": _HINTS[float_precision(spec.precision)],
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[float_precision(spec.precision)],
         "PERFORMANCE_HINT": "LATENCY",
     }
     if threads := wanted():  # it reads no variable of OpenMP's

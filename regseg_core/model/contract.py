@@ -98,6 +98,10 @@ class SegmentationNetwork(nn.Module, ABC):
         """Our name of a tensor in weights of its classification backbone; None for all others."""
         return None
 
+    def trains_only(self, name: str) -> bool:
+        """Whether a tensor of that name is a training head's."""
+        return name.startswith(tuple(f"{head}." for head in self.training_heads))
+
     def drop_training_heads(self) -> None:
         """Removes what inference does not use; `forward_training` then fails."""
         for name in self.training_heads:

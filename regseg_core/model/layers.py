@@ -23,16 +23,34 @@ class ConvBnAct(nn.Module):
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
+def conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Sequential:
+    """k x k convolution (no bias, same padding) -> batch normalisation."""
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        dilation * (kernel_size // 2),
+        dilation,
+        groups,
+        bias=False,
+    )
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
 def conv_bn_act(
     in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     """What ConvBnAct is, with numbers for names, and dilated."""
-    padding = dilation * (kernel_size // 2)
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+    layers = conv_bn(in_channels, out_channels, kernel_size, stride, dilation)
+    return layers.append(nn.ReLU(inplace=True))
 
 
 def resize_like(x: Tensor, other: Tensor, align_corners: bool = False) -> Tensor:

@@ -63,10 +63,9 @@ def boundaries(truth: Tensor) -> Tensor:
     """Lines between classes, `_WIDTH` pixels wide, half of them on either side.
 
     No line begins within `_RIM` pixels of the map's border, or beside a pixel without a class: a
-    crop's padding has none. The published code asks Canny of
-    OpenCV, which cannot run where the labels are. On a label map both find nearly the same lines,
-    on the pixel before a change and not the one after it. N x H x W class indices -> N x H x W
-    float32 of 0 and 1.
+    crop's padding has none. The published code asks Canny of OpenCV, which cannot run where the
+    labels are. On a label map both find nearly the same lines, on the pixel before a change and not
+    the one after it. N x H x W class indices -> N x H x W float32 of 0 and 1.
     """
     lines = torch.zeros(truth.shape, device=truth.device)
     known = truth != IGNORE_INDEX

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg_core.labels import IGNORE_INDEX
+from regseg_core.model import Term
 from regseg_core.training.config import LossConfig
 from regseg_core.training.distributed import mean_over_processes
+from regseg_core.training.edges import EDGE_LOSSES
 
 
 def class_weights(pixels: npt.NDArray[np.int64]) -> Tensor:
@@ -63,3 +65,11 @@ class PixelLoss(nn.Module):
         enough = count >= least
         total = torch.where(enough, (losses * above).sum(), hardest.sum())
         return total / mean_over_processes(torch.where(enough, count, least).float())
+
+
+def weighted_loss(term: Term, truth: Tensor, pixels: PixelLoss) -> Tensor:
+    """What a term adds to a step's loss: N x H x W truth -> scalar, times the term's weight."""
+    if term.where is not None:
+        truth = truth.masked_fill(~term.where, IGNORE_INDEX)
+    loss = pixels if term.target == "classes" else EDGE_LOSSES[term.target]
+    return term.weight * loss(term.logits, truth)

@@ -15,12 +15,11 @@ from regseg_core.data.labelled import DataError
 from regseg_core.errors import ArgumentError, RegSegError
 from regseg_core.evaluation.metrics import ConfusionMatrix
 from regseg_core.graph import Normalize
-from regseg_core.labels import IGNORE_INDEX, LabelSet
-from regseg_core.model import Term, create_model
+from regseg_core.labels import LabelSet
+from regseg_core.model import create_model
 from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.distributed import mean_over_processes, sum_over_processes
-from regseg_core.training.edges import EDGE_LOSSES
-from regseg_core.training.losses import PixelLoss, class_weights
+from regseg_core.training.losses import PixelLoss, class_weights, weighted_loss
 
 #: N x H x W x 3 uint8 RGB, N x H x W uint8 class indices, and what each image is called.
 Batch = tuple[Tensor, Tensor, Sequence[str]]
@@ -92,17 +91,11 @@ class SegmentationTask(L.LightningModule):
                 f"{self.config.model} cannot train on one image at a time: it normalises the mean"
                 " of an image over the batch; give --batch_size 2 or more for each process"
             ) from error
-        loss = torch.stack([term.weight * self._loss(term, truth) for term in terms]).sum()
+        loss = torch.stack([weighted_loss(term, truth, self.loss) for term in terms]).sum()
         self._last_loss = _Watched(loss, titles)
         shown = mean_over_processes(loss.detach())
         self.log("loss", shown, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(images))
         return loss
-
-    def _loss(self, term: Term, truth: Tensor) -> Tensor:
-        if term.where is not None:
-            truth = truth.masked_fill(~term.where, IGNORE_INDEX)
-        loss = self.loss if term.target == "classes" else EDGE_LOSSES[term.target]
-        return loss(term.logits, truth)
 
     def on_train_batch_end(self, *_: object) -> None:
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]

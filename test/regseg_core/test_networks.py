@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from formula import formula_image, formula_weights
+from formula import NETWORK_ENTRIES, NETWORKS_FILE, formula_image, formula_weights
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from regseg_core.labels import IGNORE_INDEX
-from regseg_core.model import SegmentationNetwork, Term, create_model, fold_norms
+from regseg_core.model import SegmentationNetwork, create_model, fold_norms
 from regseg_core.model.layers import resize_like
 from regseg_core.model.registry import NETWORKS
 from regseg_core.training.config import LossConfig
-from regseg_core.training.edges import EDGE_LOSSES
-from regseg_core.training.losses import PixelLoss
+from regseg_core.training.losses import PixelLoss, weighted_loss
 from regseg_core.weights import load_weights, named_tensors
 
-FILE = Path(__file__).parents[3] / "shared/reference/networks_reference.json"
-ENTRIES = json.loads(FILE.read_text()) if FILE.is_file() else {}
-NAMES = list(dict.fromkeys(entry["name"] for entry in ENTRIES.values()))
+NAMES = list(dict.fromkeys(entry["name"] for entry in NETWORK_ENTRIES.values()))
 
 #: Training heads by the reference's names, and the modules that give their logits.
 HEADS: dict[str, dict[str, str]] = {
@@ -70,20 +64,10 @@ def fresh(name: str, classes: int = 5) -> SegmentationNetwork:
     return create_model(name, classes)
 
 
-def loss_of(term: Term, truth: Tensor) -> Tensor:
-    if term.where is not None:
-        truth = truth.masked_fill(~term.where, IGNORE_INDEX)
-    pixels = PixelLoss(LossConfig())
-    loss: Tensor = (pixels if term.target == "classes" else EDGE_LOSSES[term.target])(
-        term.logits, truth
-    )
-    return term.weight * loss
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_the_published_network(name: str) -> None:
-    entries = {key: wanted for key, wanted in ENTRIES.items() if wanted["name"] == name}
-    first, arrays = next(iter(entries.values())), np.load(FILE.with_suffix(".npz"))
+    entries = {key: wanted for key, wanted in NETWORK_ENTRIES.items() if wanted["name"] == name}
+    first, arrays = next(iter(entries.values())), np.load(NETWORKS_FILE.with_suffix(".npz"))
     with torch.device("meta"):
         model = create_model(name, first["num_classes"])
     model = model.to_empty(device="cpu").double().eval()
@@ -127,7 +111,7 @@ def test_equals_the_published_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_what_the_published_network_does(name: str) -> None:
-    wanted = next(entry for entry in ENTRIES.values() if entry["name"] == name)
+    wanted = next(entry for entry in NETWORK_ENTRIES.values() if entry["name"] == name)
     with torch.device("meta"):
         model = create_model(name, wanted["num_classes"]).eval()
         with FlopCounterMode(display=False) as counter:
@@ -143,6 +127,7 @@ def test_a_training_step_reaches_every_parameter_and_lowers_the_losses(name: str
     truth = torch.zeros(2, max(63, model.min_size), 130, dtype=torch.long)
     truth[:, 20:50, 30:70] = 1
     images = torch.rand(2, 3, *truth.shape[1:]) + truth[:, None]
+    pixels = PixelLoss(LossConfig())
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
     def step() -> float:
@@ -154,7 +139,7 @@ def test_a_training_step_reaches_every_parameter_and_lowers_the_losses(name: str
         for term in terms:
             channels = 5 if term.target == "classes" else 1
             assert term.logits.shape == (2, channels, *truth.shape[1:])
-        total = torch.stack([loss_of(term, truth) for term in terms]).sum()
+        total = torch.stack([weighted_loss(term, truth, pixels) for term in terms]).sum()
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -204,7 +189,7 @@ def test_says_what_the_others_ask_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_files_load_however_they_were_wrapped(name: str) -> None:
-    wanted = next(entry for entry in ENTRIES.values() if entry["name"] == name)
+    wanted = next(entry for entry in NETWORK_ENTRIES.values() if entry["name"] == name)
     shapes = wanted["state_dict"] + wanted["state_dict_unused"]
     tensors = {n: torch.zeros(shape) for n, shape in shapes}
     tensors |= {alias: tensors[n] for alias, n in wanted.get("aliases", {}).items()}
@@ -219,8 +204,9 @@ def test_published_files_load_however_they_were_wrapped(name: str) -> None:
     assert set(left) == without_counters
 
 
+@pytest.mark.usefixtures("reference")
 def test_every_network_of_the_reference_is_here() -> None:
-    assert set(NAMES) <= set(NETWORKS)
+    assert NAMES and set(NAMES) <= set(NETWORKS)
     assert set(HEADS) == set(TERMS) == {n for n in NETWORKS if fresh_heads(n)}
 
 

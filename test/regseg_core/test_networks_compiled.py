@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from formula import formula_weights
+from formula import NETWORK_ENTRIES, formula_weights
 
 from regseg_core.backends.base import Building, Job
 from regseg_core.backends.eager import Eager
@@ -21,9 +20,6 @@ from regseg_core.model import create_model
 from regseg_core.model.registry import NETWORKS
 from regseg_core.weights import ModelCard, load_weights, save_weights
 
-FILE = Path(__file__).parents[3] / "shared/reference/networks_reference.json"
-ENTRIES = json.loads(FILE.read_text()) if FILE.is_file() else {}
-
 pytestmark = pytest.mark.slow
 
 
@@ -32,7 +28,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path) -> Job:
     """Odd sizes, two frames, and weights that give several classes where the reference has some."""
     name = request.param
     network = create_model(name, 19)
-    for entry in ENTRIES.values():
+    for entry in NETWORK_ENTRIES.values():
         if entry["name"] == name:
             shapes = entry["state_dict"] + entry["state_dict_training_only"]
             load_weights(network, formula_weights(shapes))

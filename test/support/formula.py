@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from places import SHARED
 from torch import Tensor
+
+#: The published networks, and what each of them gives; no entries where the file is not here.
+NETWORKS_FILE = SHARED / "reference/networks_reference.json"
+NETWORK_ENTRIES: dict[str, dict[str, Any]] = (
+    json.loads(NETWORKS_FILE.read_text()) if NETWORKS_FILE.is_file() else {}
+)
 
 
 def formula_weights(shapes: list[tuple[str, list[int]]]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg_core.model.contract import Normalization, SegmentationNetwork, Term, check_images
-from regseg_core.model.layers import ConvBnAct, nearest_like, resize_like
+from regseg_core.model.layers import ConvBnAct, conv_bn, conv_bn_act, nearest_like, resize_like
 
 _EXPANSION = 6
 _WIDTH = 128
@@ -69,23 +69,6 @@ class BiSeNetV2(SegmentationNetwork):
         *maps, semantic = self.segment(images)
         logits: Tensor = self.head(self.bga(self.detail(images), semantic))
         return logits, maps
-
-
-def _conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    return [
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            kernel_size // 2,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(out_channels),
-    ]
 
 
 class DetailBranch(nn.Module):
@@ -157,7 +140,7 @@ class GatherExpansion(nn.Module):
         wide = _EXPANSION * channels
         self.conv1 = ConvBnAct(channels, channels, 3)
         self.dwconv = nn.Sequential(
-            *_conv_bn(channels, wide, groups=channels), nn.ReLU(inplace=True)
+            *conv_bn(channels, wide, 3, groups=channels), nn.ReLU(inplace=True)
         )
         self.conv2 = _projection(wide, channels)
 
@@ -172,12 +155,12 @@ class GatherExpansionDown(nn.Module):
         super().__init__()
         wide = _EXPANSION * in_channels
         self.conv1 = ConvBnAct(in_channels, in_channels, 3)
-        self.dwconv1 = nn.Sequential(*_conv_bn(in_channels, wide, stride=2, groups=in_channels))
-        self.dwconv2 = nn.Sequential(*_conv_bn(wide, wide, groups=wide), nn.ReLU(inplace=True))
+        self.dwconv1 = conv_bn(in_channels, wide, 3, stride=2, groups=in_channels)
+        self.dwconv2 = nn.Sequential(*conv_bn(wide, wide, 3, groups=wide), nn.ReLU(inplace=True))
         self.conv2 = _projection(wide, out_channels)
         self.shortcut = nn.Sequential(
-            *_conv_bn(in_channels, in_channels, stride=2, groups=in_channels),
-            *_conv_bn(in_channels, out_channels, 1),
+            *conv_bn(in_channels, in_channels, 3, stride=2, groups=in_channels),
+            *conv_bn(in_channels, out_channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,10 +170,9 @@ class GatherExpansionDown(nn.Module):
 
 def _projection(in_channels: int, out_channels: int) -> nn.Sequential:
     """1x1 -> BN that starts at zero, so that a fresh block is its shortcut."""
-    conv, norm = _conv_bn(in_channels, out_channels, 1)
-    assert isinstance(norm, nn.BatchNorm2d)
-    nn.init.zeros_(norm.weight)
-    return nn.Sequential(conv, norm)
+    layers = conv_bn(in_channels, out_channels)
+    nn.init.zeros_(layers.get_parameter("1.weight"))
+    return layers
 
 
 class ContextEmbedding(nn.Module):
@@ -218,11 +200,11 @@ class Aggregation(nn.Module):
         super().__init__()
         self.left1 = _separable()
         self.left2 = nn.Sequential(
-            *_conv_bn(_WIDTH, _WIDTH, stride=2), nn.AvgPool2d(3, stride=2, padding=1)
+            *conv_bn(_WIDTH, _WIDTH, 3, stride=2), nn.AvgPool2d(3, stride=2, padding=1)
         )
-        self.right1 = nn.Sequential(*_conv_bn(_WIDTH, _WIDTH))
+        self.right1 = conv_bn(_WIDTH, _WIDTH, 3)
         self.right2 = _separable()
-        self.conv = nn.Sequential(*_conv_bn(_WIDTH, _WIDTH), nn.ReLU(inplace=True))
+        self.conv = conv_bn_act(_WIDTH, _WIDTH, 3)
 
     def forward(self, detail: Tensor, semantic: Tensor) -> Tensor:
         fine = self.left1(detail) * torch.sigmoid(nearest_like(self.right1(semantic), detail))
@@ -234,7 +216,7 @@ class Aggregation(nn.Module):
 def _separable() -> nn.Sequential:
     """3x3 on each channel -> BN -> 1x1."""
     return nn.Sequential(
-        *_conv_bn(_WIDTH, _WIDTH, groups=_WIDTH), nn.Conv2d(_WIDTH, _WIDTH, 1, bias=False)
+        *conv_bn(_WIDTH, _WIDTH, 3, groups=_WIDTH), nn.Conv2d(_WIDTH, _WIDTH, 1, bias=False)
     )
 
 

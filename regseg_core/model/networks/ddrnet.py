@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images
-from regseg_core.model.layers import conv_bn_act, resize_like
+from regseg_core.model.layers import conv_bn, conv_bn_act, resize_like
 from regseg_core.model.networks.pyramid import BnFirstHead, Dappm
-from regseg_core.model.networks.residual import basic_stage, bottleneck_stage, conv_bn, stem
+from regseg_core.model.networks.residual import basic_stage, bottleneck_stage, stem
 
 _PYRAMID_WIDTH = 128
 

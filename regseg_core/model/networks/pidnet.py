@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images
-from regseg_core.model.layers import resize_like
+from regseg_core.model.layers import conv_bn, resize_like
 from regseg_core.model.networks.pyramid import BnFirstHead, Pappm
 from regseg_core.model.networks.residual import (
     BasicBlock,
     basic_stage,
     bottleneck_stage,
-    conv_bn,
     stem,
 )
 

@@ -1,6 +1,6 @@
-"""The residual stages of the networks with branches, DDRNet and PIDNet.
+"""Residual blocks (He et al., arXiv 1512.03385), and the stages of DDRNet and PIDNet.
 
-A stage ends without ReLU: its readers differ in whether they want one.
+Such a stage ends without ReLU: its readers differ in whether they want one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regseg_core.model.layers import conv_bn
+
 
 class BasicBlock(nn.Module):
-    """3x3 -> BN -> ReLU -> 3x3 -> BN, plus the shortcut, then ReLU unless it is the last."""
+    """3x3 -> BN -> ReLU -> dilated 3x3 -> BN, plus the shortcut, then ReLU unless it is last."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, last: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        dilation: int = 1,
+        last: bool = True,
+    ) -> None:
         super().__init__()
         self.last = last
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = _shortcut(in_channels, channels, stride)
+        self.downsample = shortcut(in_channels, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -40,7 +49,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 2 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(2 * width)
-        self.downsample = _shortcut(in_channels, 2 * width, stride)
+        self.downsample = shortcut(in_channels, 2 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -50,20 +59,11 @@ class Bottleneck(nn.Module):
         return total
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """What brings a block's input to its output's shape, a 1x1 -> BN where that differs."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return conv_bn(in_channels, out_channels, stride=stride)
-
-
-def conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1
-) -> nn.Sequential:
-    """k x k convolution (no bias, same padding) -> batch normalisation."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False),
-        nn.BatchNorm2d(out_channels),
-    )
 
 
 def stem(channels: int) -> nn.Sequential:

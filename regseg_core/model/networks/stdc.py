@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg_core.model.contract import IMAGENET, SegmentationNetwork, Term, check_images
-from regseg_core.model.layers import ConvBnAct, nearest_like, resize_like
+from regseg_core.model.layers import ConvBnAct, conv_bn, nearest_like, resize_like
 
 _STEM = (32, 64)
 _STAGES = (256, 512, 1024)
@@ -105,10 +105,7 @@ class Block(nn.Module):
         self.avd_layer: nn.Module | None = None
         if stride == 2:
             half = widths[0]
-            self.avd_layer = nn.Sequential(
-                nn.Conv2d(half, half, 3, stride=2, padding=1, groups=half, bias=False),
-                nn.BatchNorm2d(half),
-            )
+            self.avd_layer = conv_bn(half, half, 3, stride=2, groups=half)
 
     def forward(self, x: Tensor) -> Tensor:
         first, *others = self.conv_list
