@@ -81,7 +81,7 @@ def _networks(options: argparse.Namespace) -> None:
     rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
     if training is None:
         return
-    training.epochs([row.network for row in rows])
+    training.time([row.network for row in rows])
     for row in rows:
         try:
             row.miou, row.epochs = training.score(row.network)

@@ -23,7 +23,7 @@ from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.run import dump_config, train
 from regseg_core.weights import read_card
 
-#: Validations of a run.
+#: Validations of a run, about.
 _LOOKS = 5
 
 
@@ -53,33 +53,37 @@ class Training:
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
 
-    def epochs(self, names: Sequence[str]) -> dict[str, int]:
-        """Of each network, so that the schedule of the learning rate ends with the minutes.
+    def time(self, names: Sequence[str]) -> dict[str, float]:
+        """Seconds of an epoch of each network: of its steps, forward, backward and update.
 
-        The minutes are those of the steps, forward, backward and update; loading and scoring come
-        on top. Steps are measured once, for all names before any of them trains, and kept in
-        `out/runs/epochs.yaml`: what the machine does later changes nothing. Raises what opening the
-        data does.
+        Loading and scoring come on top. Measured once, for all names before any of them trains, and
+        kept in `out/runs/seconds.yaml`: what the machine does later changes nobody's epochs. Raises
+        what opening the data does.
         """
-        note = self._out / "epochs.yaml"
+        note = self._out / "seconds.yaml"
         known = yaml.safe_load(note.read_text()) if note.exists() else {}
         data = SegmentationData(self._data, self._config, self._out)
         for name in (bar := tqdm([n for n in names if n not in known], desc="timing steps")):
             bar.set_postfix_str(name)
-            an_epoch = data.steps * step_seconds(replace(self._config, model=name), data.labels)
-            # A multiple: the last epoch, at the lowest learning rate, is scored too.
-            known[name] = _LOOKS * max(1, round(60 * self._minutes / an_epoch / _LOOKS))
+            a_step = step_seconds(replace(self._config, model=name), data.labels)
+            known[name] = round(data.steps * a_step, 1)
             write_bytes(note, yaml.safe_dump(known).encode())
         return {name: known[name] for name in names}
 
     def score(self, name: str) -> tuple[float, int]:
-        """Best mean IoU on the val split in percent, and epochs. Raises what `train` does."""
-        out, epochs = self._out / name, self.epochs([name])[name]
+        """Best mean IoU on the val split in percent, and epochs.
+
+        So many that the schedule of the learning rate ends with the minutes. Raises what `train`
+        does.
+        """
+        fitting = 60 * self._minutes / self.time([name])[name]
+        every = max(1, int(fitting / _LOOKS))
+        # A multiple: the last epoch, at the lowest learning rate, is scored too.
+        epochs = every * max(1, round(fitting / every))
+        out = self._out / name
         weights = out / "weights.safetensors"
         if not weights.exists():
-            config = replace(
-                self._config, model=name, epochs=epochs, validate_every=epochs // _LOOKS
-            )
+            config = replace(self._config, model=name, epochs=epochs, validate_every=every)
             train(config, self._data, out, resume=(out / "config.yaml").exists())
         card = read_card(weights)
         assert card is not None
