@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class RegSegError(Exception):
     """Something given cannot be used: the message says what is wrong, and what to give instead.
@@ -17,3 +19,8 @@ class ArgumentError(RegSegError, ValueError):
 
 class FrameError(RegSegError, ValueError):
     """A frame that cannot be segmented."""
+
+
+def some_of(names: Collection[str], most: int = 3) -> str:
+    """The first of many names, for a message."""
+    return ", ".join([*names][:most]) + ", ..." * (len(names) > most)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regseg_core import zoo
-from regseg_core.errors import RegSegError
+from regseg_core.errors import RegSegError, some_of
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import (
@@ -100,8 +100,8 @@ def load_weights(
     classes is left as it is, and its names are returned. Nothing in a file is executed.
 
     Raises FileNotFoundError; WeightsError for a file that holds no weights, and one error that
-    names all missing, unexpected, wrongly shaped and non-finite parameters. The model is then
-    unchanged.
+    names all missing, unexpected, wrongly shaped and non-finite parameters, or says that none is of
+    this network. The model is then unchanged.
     """
     published = named_tensors(source if isinstance(source, Mapping) else read_tensors(source))
     given = {new: value for name, value in published.items() if (new := model.rename(name))}
@@ -112,6 +112,12 @@ def load_weights(
     missing = [n for n in absent if not model.trains_only(n)]
     unexpected = [n for n in given if n not in wanted]
     both = [n for n in wanted if n in given]
+    if not both:
+        raise WeightsError(
+            f"{origin} holds weights of another network: none of its {len(published)} tensors"
+            f" ({some_of(published)}) is one of this model's {len(wanted)} ({some_of(wanted)});"
+            " give weights of this network, or the model that they are of"
+        )
     misshapen = [n for n in both if given[n].shape != wanted[n].shape]
     fresh = [] if strict_classes else [n for n in misshapen if n in model.classifier_names]
     misshapen = [n for n in misshapen if n not in fresh]

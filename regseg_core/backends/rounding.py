@@ -31,6 +31,9 @@ _LEVELS, _LEVELS_OF_WEIGHTS = 256, 255
 class Activations:
     """Of OpenVINO's form of a graph: what its network's activations are called.
 
+    Those that would be called the same, such as what several pools make of one map, are numbered
+    from the second on, in the graph's order: `x AvgPool`, `x AvgPool#2`.
+
     `layers`: each convolution's node by its name in PyTorch, in order. `names`: of what nodes give,
     by the nodes' own. `outputs`: where each activation comes to be, by its name.
     """
@@ -62,12 +65,17 @@ class Activations:
             if not known or node.get_output_size() == 0:
                 continue
             kind = node.get_type_name()
-            moves = kind in _MOVES or (kind == "Concat" and len(set(sources)) == 1)
-            self._call(node.output(0), known[0] if moves else f"{known[0]} {kind}")
+            if kind in _MOVES or (kind == "Concat" and len(set(sources)) == 1):
+                self.names[node.get_friendly_name()] = known[0]
+            else:
+                self._call(node.output(0), f"{known[0]} {kind}")
 
     def _call(self, output: Any, name: str) -> None:
-        self.names[output.get_node().get_friendly_name()] = name
-        self.outputs.setdefault(name, output)
+        same = 1
+        while (numbered := f"{name}#{same}" if same > 1 else name) in self.outputs:
+            same += 1
+        self.names[output.get_node().get_friendly_name()] = numbered
+        self.outputs[numbered] = output
 
 
 def _source(node: Any, place: int) -> str:

@@ -8,14 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from regseg_core.errors import some_of
 from regseg_core.model import SegmentationNetwork
 from regseg_core.weights import WeightsError, load_weights, named_tensors, read_tensors
 
 #: Of the tensors of a backbone's file, the least share that has to fit.
 _LEAST_SHARE = 0.5
-
-#: How many names an error gives as examples.
-_EXAMPLES = 3
 
 # Only normalisation without momentum needs it; a file may lack it.
 _COUNTER = "num_batches_tracked"
@@ -66,11 +64,10 @@ def _check(
     misfits = [name for name in counted if name not in fitting]
     fits = len(counted) - len(misfits)
     if fits < _LEAST_SHARE * len(counted) or not fits:
-        examples = ", ".join(misfits[:_EXAMPLES]) + ", ..." * (len(misfits) > _EXAMPLES)
         raise WeightsError(
             f"{source} holds a classification backbone, of which {fits} of {len(counted)} tensors"
-            f" fit this model (not {examples}); give the file of the backbone that this model has,"
-            " or weights of the whole model"
+            f" fit this model (not {some_of(misfits)}); give the file of the backbone that this"
+            " model has, or weights of the whole model"
         )
     infinite = [name for name, tensor in fitting.items() if not torch.isfinite(tensor).all()]
     if infinite:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +13,12 @@ from formula import NETWORK_ENTRIES, formula_weights
 from regseg_core.backends.base import Building, Job
 from regseg_core.backends.eager import Eager
 from regseg_core.backends.onnx import to_onnx
-from regseg_core.backends.openvino import OpenVino
+from regseg_core.backends.openvino import OpenVino, compiled, convert
+from regseg_core.backends.rounding import Activations, round_to_bytes, roundings
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.tensorrt import library, parse
 from regseg_core.data.synthetic import SyntheticStreets
+from regseg_core.evaluation.calibrating import measure_ranges
 from regseg_core.labels import CITYSCAPES
 from regseg_core.model import create_model
 from regseg_core.model.registry import NETWORKS
@@ -48,6 +52,36 @@ def test_openvino_gives_pytorchs_labels(job: Job) -> None:
     assert (confidence.int() - exact_confidence.int()).abs().float().mean() < 0.1
     alone = torch.cat([Eager().build(job)(frame[None])[0] for frame in frames])
     assert (alone == exact).float().mean() > 0.999
+
+
+def is_rounded(node: Any, place: int) -> bool:
+    """Whether bytes come in there."""
+    source = node.input_value(place).get_node()
+    if source.get_type_name() == "Concat":
+        return all(is_rounded(source, part) for part in range(source.get_input_size()))
+    return bool(source.get_type_name() == "FakeQuantize")
+
+
+@pytest.mark.parametrize("job", ["ddrnet23_slim", "pidnet_s"], indirect=True)
+def test_every_layer_is_in_int8_where_maps_have_several_readers_of_a_kind(job: Job) -> None:
+    streets = SyntheticStreets(6, 131, 97)
+    spec = replace(job.spec, precision="int8", batch=1, confidence=False)
+    calibration = measure_ranges(
+        replace(job, spec=spec), [streets[index][0] for index in range(4)], "streets"
+    )
+    other = replace(spec, height=90, width=140, batch=2)  # ranges are of any frames
+    whole = replace(job, spec=other, calibration=calibration)
+    model, network = convert(whole)
+    layers = Activations(model, network).layers
+    round_to_bytes(model, network, calibration)
+    assert len(list(roundings(model))) == len(calibration.ranges)
+    for layer, node in layers.items():
+        assert is_rounded(node, 0) and is_rounded(node, 1), layer
+    larger = SyntheticStreets(2, 140, 90)
+    frames = torch.stack([torch.from_numpy(larger[index][0]) for index in range(2)])
+    [labels] = compiled(model, other)(frames)
+    [exact] = Eager().build(replace(job, spec=replace(other, precision="float32")))(frames)
+    assert (labels == exact).float().mean() > 0.9
 
 
 def test_tensorrt_builds_one_engine_of_it(job: Job) -> None:

@@ -173,9 +173,17 @@ def test_a_damaged_checkpoint_is_not_taken_for_a_backbone(
         start_from(fresh(name), saved(state, tmp_path))
 
 
-def test_a_network_without_a_backbones_names_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="missing: stem"):
-        start_from(fresh("regseg48"), saved(torchvision_resnet18(), tmp_path))
+@pytest.mark.parametrize("name", ["regseg48", "bisenetv2"])
+def test_a_network_without_a_backbones_names_says_so_in_a_line(name: str, tmp_path: Path) -> None:
+    tensors = torchvision_resnet18()
+    reason = (
+        rf"another network: none of its {len(tensors)} tensors \(conv1\.weight, .* give weights"
+    )
+    network = fresh(name)
+    with pytest.raises(WeightsError, match=reason) as caught:
+        start_from(network, saved(tensors, tmp_path))
+    assert len(str(caught.value)) < 500
+    assert unchanged(network, name)
 
 
 def test_nothing_of_a_file_is_run(tmp_path: Path) -> None:
