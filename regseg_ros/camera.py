@@ -15,8 +15,9 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from regseg_core import Frame, Segmentation, Segmenter
+from regseg_core.messages import compressed, uncompressed
 from regseg_core.outputs import Output, Style
-from regseg_ros import compressed, frames, parameters
+from regseg_ros import parameters
 from regseg_ros.cdr import ReceivedImage, received_image
 from regseg_ros.geometry.companion import Companion
 from regseg_ros.geometry.pairs import nanoseconds
@@ -120,7 +121,7 @@ class Camera:
         if isinstance(message, CompressedImage):
             frame = compressed.to_frame(message, max_pixels)
         else:
-            frame = frames.to_frame(message)
+            frame = uncompressed.to_frame(message)
         return replace(frame, rotation=self._settings.rotate)
 
     def age(self, arrival: Arrival) -> float:

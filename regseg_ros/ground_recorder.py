@@ -23,8 +23,8 @@ from sensor_msgs.msg import Image, LaserScan
 from regseg_core.geometry.picture import Ground, ground_picture
 from regseg_core.labels import LabelClass
 from regseg_core.media import write_image
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.asking import ask_classes
-from regseg_ros.frames import to_frame
 from regseg_ros.geometry.pairs import nanoseconds
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run, spin

@@ -33,8 +33,8 @@ from regseg_core.errors import FrameError
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelClass
 from regseg_core.media import VideoWriter, write_image
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.asking import ask_classes, wait_until_ready
-from regseg_ros.frames import to_frame
 from regseg_ros.parameters import declare, read
 from regseg_ros.process import run, spin
 from regseg_ros.settings import RecorderSettings

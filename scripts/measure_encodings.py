@@ -20,7 +20,7 @@ from regseg_core import Frame, Segmenter
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.device import keep_freed_memory
 from regseg_core.encodings import ENCODINGS
-from regseg_ros import compressed, frames
+from regseg_core.messages import compressed, uncompressed
 
 SIZES = [(480, 640), (720, 1280)]
 ROUNDS = 40
@@ -32,7 +32,7 @@ def raw(
     data = array.array("B", pixels.tobytes())
     step = pixels[0].nbytes
     message = Image(height=height, width=width, encoding=encoding, step=step, data=data)
-    return lambda: frames.to_frame(message)
+    return lambda: uncompressed.to_frame(message)
 
 
 def packed(file: np.ndarray[Any, Any]) -> Callable[[], Frame]:

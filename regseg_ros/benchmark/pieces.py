@@ -15,12 +15,12 @@ from sensor_msgs.msg import Image
 
 from regseg_core import Segmenter
 from regseg_core.device import keep_freed_memory
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.benchmark.load import CAMERA_TOPIC, MASK_TOPIC
 from regseg_ros.benchmark.operators import operator_times
 from regseg_ros.benchmark.sink import stamp_of
 from regseg_ros.benchmark.talking import serve_beside
 from regseg_ros.cdr import received_image, serialized_image
-from regseg_ros.frames import to_frame
 from regseg_ros.input import BEST_EFFORT
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.publishing import OUTPUT_QOS

@@ -14,7 +14,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from regseg_core.errors import FrameError
-from regseg_ros import compressed, frames
+from regseg_core.messages import compressed, uncompressed
 from regseg_ros.doctor.verdict import Verdict, fail, ok, warn
 from regseg_ros.graph import conflicts, offers
 from regseg_ros.input import BEST_EFFORT, SubscriptionEventCallbacks
@@ -78,7 +78,7 @@ def _refusal(message: Image | CompressedImage) -> str:
     """Why the node would refuse it; empty: it would not."""
     try:
         if isinstance(message, Image):
-            frames.to_frame(message)
+            uncompressed.to_frame(message)
         else:
             compressed.to_frame(message, int(SegmenterSettings.max_megapixels * 1e6))
     except FrameError as error:

@@ -14,13 +14,13 @@ from regseg_core import Frame
 from regseg_core.encodings import ENCODINGS
 from regseg_core.encodings.bayer import BAYER
 from regseg_core.errors import FrameError
-from regseg_ros import compressed, frames
+from regseg_core.messages import compressed, uncompressed
 
 ENOUGH = settings(max_examples=300, deadline=None)
 
 LIMIT = 10_000
 
-NAMES = st.sampled_from([*ENCODINGS, *BAYER, *frames.HIGH_BYTES])
+NAMES = st.sampled_from([*ENCODINGS, *BAYER, *uncompressed.HIGH_BYTES])
 TEXTS = st.text(max_size=60) | st.characters(codec="utf-8").map(lambda c: c * 10_000)
 EXTREMES = st.sampled_from([0, 1, 2, 3, 255, 256, 65_535, 70_000, 2**31, 2**32 - 1])
 NUMBERS = st.integers(0, 24) | EXTREMES
@@ -58,7 +58,7 @@ def test_any_image(
         data=array.array("B", data),
     )
     try:
-        frame = frames.to_frame(message)
+        frame = uncompressed.to_frame(message)
     except FrameError as error:
         check_error(error)
     else:
@@ -89,10 +89,10 @@ def test_nearly_right_images(
         data=array.array("B", data.tobytes()),
     )
     try:
-        frame = frames.to_frame(message)
+        frame = uncompressed.to_frame(message)
     except FrameError as error:
         check_error(error)
-        small = encoding in BAYER or frames.HIGH_BYTES.get(encoding) in BAYER
+        small = encoding in BAYER or uncompressed.HIGH_BYTES.get(encoding) in BAYER
         known = ENCODINGS.get(encoding)
         assert (
             (small and min(height, width) < 3)

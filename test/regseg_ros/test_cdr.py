@@ -19,8 +19,8 @@ from std_msgs.msg import Header
 
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.cdr import ReceivedImage, received_image, serialized_image
-from regseg_ros.frames import to_frame
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from sensor_msgs.msg import CompressedImage
 
 from regseg_core.errors import FrameError
-from regseg_ros.compressed import to_frame
+from regseg_core.messages.compressed import to_frame
 
 Pixels = npt.NDArray[np.uint8]
 

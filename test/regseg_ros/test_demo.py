@@ -21,8 +21,8 @@ from regseg_core.encodings import ENCODINGS
 from regseg_core.geometry.camera_model import CameraModel
 from regseg_core.geometry.drawing import LINE, cost_colors
 from regseg_core.media import CutOffError, MediaError, VideoWriter, read_image, write_image
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros import demo
-from regseg_ros.frames import to_frame
 from regseg_ros.geometry.calibration import camera_model
 from regseg_ros.geometry.clouds import depths
 from regseg_ros.recorder import Arrivals, Samples

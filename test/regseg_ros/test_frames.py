@@ -20,8 +20,8 @@ from regseg_core import Segmenter
 from regseg_core.backends.base import Compiled, Job
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.cdr import received_image
-from regseg_ros.frames import to_frame
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from rig import Rig, image, pixels, rig, status
 from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.encodings import ENCODINGS
-from regseg_ros.frames import to_frame
+from regseg_core.messages.uncompressed import to_frame
 
 pytestmark = pytest.mark.integration
 

@@ -18,6 +18,8 @@ from sensor_msgs.msg import Image
 
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import read_image, write_image
+from regseg_core.messages.compressed import to_frame as decoded
+from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.benchmark import __main__ as benchmark
 from regseg_ros.benchmark import stage
 from regseg_ros.benchmark.cases import CASES
@@ -27,8 +29,6 @@ from regseg_ros.benchmark.load import Load
 from regseg_ros.benchmark.pictures import image_messages, jpeg_messages, pictures
 from regseg_ros.benchmark.rows import Aim, Row, Rows
 from regseg_ros.benchmark.sink import stamp_of
-from regseg_ros.compressed import to_frame as decoded
-from regseg_ros.frames import to_frame
 
 MS = 1_000_000
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Protocol
 
 import numpy as np
-from sensor_msgs.msg import Image
 
-from regseg_core import Frame
-from regseg_core.arrays import Image as Pixels
+from regseg_core.arrays import Image
 from regseg_core.encodings import ENCODINGS
 from regseg_core.encodings.bayer import BAYER, demosaic
 from regseg_core.errors import FrameError
-from regseg_ros.cdr import ReceivedImage
+from regseg_core.frame import Frame
 
 #: Encodings of 16 bits, and those that their high bytes are in. Values fill the 16 bits.
 HIGH_BYTES = {
@@ -32,7 +31,25 @@ DRIVER_PARAMETERS = (
 _SHOWN = 40
 
 
-def to_frame(message: Image | ReceivedImage) -> Frame:
+class ImageMessage(Protocol):
+    """What is read of a sensor_msgs/Image, whoever made it."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def is_bigendian(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def data(self) -> Any:
+        """Bytes, or what gives its memory as such."""
+
+
+def to_frame(message: ImageMessage) -> Frame:
     """A view of the message's bytes for the encodings of the graph, bgr8 and mono8 for others.
 
     Raises FrameError for a size of zero or one that the encoding cannot have, rows or data that are
@@ -60,7 +77,7 @@ def to_frame(message: Image | ReceivedImage) -> Frame:
     return of_high_bytes(pixels, name)
 
 
-def of_high_bytes(pixels: Pixels, encoding: str) -> Frame:
+def of_high_bytes(pixels: Image, encoding: str) -> Frame:
     """Uint8 in an encoding of `ENCODINGS` or `BAYER` -> a frame. Raises FrameError."""
     if encoding in BAYER:
         return Frame.of(demosaic(pixels, encoding), "bgr8")
@@ -73,7 +90,7 @@ def shortened(text: str) -> str:
     return quoted if len(quoted) <= _SHOWN + 2 else f"{quoted[:_SHOWN]}...'"
 
 
-def _rows(message: Image | ReceivedImage, rows: int, row: int) -> Pixels:
+def _rows(message: ImageMessage, rows: int, row: int) -> Image:
     """So many rows of `step` bytes, a view of the message's own memory; `row`: the bytes needed."""
     if message.step < row:
         raise FrameError(

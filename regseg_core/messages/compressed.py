@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
 
-from regseg_core import Frame
-from regseg_core.arrays import Image as Pixels
+from regseg_core.arrays import Image
 from regseg_core.encodings.bayer import BAYER
 from regseg_core.errors import FrameError
-from regseg_ros.frames import HIGH_BYTES, of_high_bytes, shortened
+from regseg_core.frame import Frame
+from regseg_core.messages.uncompressed import HIGH_BYTES, of_high_bytes, shortened
 
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"IEND"
@@ -23,7 +24,17 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = {0x00, 0x01, *range(0xD0, 0xDB)}
 
 
-def to_frame(message: CompressedImage, max_pixels: int) -> Frame:
+class CompressedMessage(Protocol):
+    """What is read of a sensor_msgs/CompressedImage, whoever made it."""
+
+    @property
+    def format(self) -> str: ...
+    @property
+    def data(self) -> Any:
+        """Bytes, or what gives its memory as such."""
+
+
+def to_frame(message: CompressedMessage, max_pixels: int) -> Frame:
     """The decoded image as bgr8, bgra8 (with its alpha) or mono8; of 16 bits the high 8.
 
     The size is the camera's: a rotation in EXIF data is left alone. Raises FrameError for an image
@@ -112,7 +123,7 @@ def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def _decoded(data: bytes) -> Pixels | None:
+def _decoded(data: bytes) -> Image | None:
     """H x W or H x W x 3 or 4 in OpenCV's order; None for what cannot be decoded."""
     try:
         # Unchanged: gray stays gray, alpha stays, and EXIF turns nothing.
@@ -126,7 +137,7 @@ def _decoded(data: bytes) -> Pixels | None:
     return pixels.astype(np.uint8, copy=False)
 
 
-def _encoding(pixels: Pixels, format: str) -> str:
+def _encoding(pixels: Image, format: str) -> str:
     """Of decoded pixels. `format` as image_transport writes it: `rgb8; jpeg compressed bgr8`."""
     raw, _, compressed = format.partition(";")
     if pixels.ndim == 2:
