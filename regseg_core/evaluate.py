@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from contextlib import closing
 from functools import partial
@@ -18,11 +19,20 @@ from regseg_core.cli import (
 )
 from regseg_core.data.labelled import DataError
 from regseg_core.data.opening import open_split
-from regseg_core.evaluation.scoring import AveragedViews, Predict, Scored, Scorer, SingleView
+from regseg_core.evaluation.change import CLASS_MAY_LOSE, Change, refuse_others
+from regseg_core.evaluation.scoring import (
+    AveragedViews,
+    Predict,
+    Scored,
+    Scorer,
+    SingleView,
+    evaluate,
+)
 from regseg_core.files import check_folder, check_writable, write_bytes
-from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS
+from regseg_core.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, LabelSet
 from regseg_core.media import write_image
 from regseg_core.pipelining import WriteBehind
+from regseg_core.segmenter import Segmenter
 
 _ABSENT = "does not occur: left out of the mean"
 
@@ -69,6 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--save-submission", type=Path, help="folder for Cityscapes' official label images"
     )
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
+    parser.add_argument(
+        "--against",
+        metavar="OLD",
+        help=f"weights to hold these against: a class may lose {CLASS_MAY_LOSE:g} point at most",
+    )
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
     with errors_in_one_line(options.debug):
@@ -76,13 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
             check_writable(options.json)
         if options.save_submission:
             check_folder(options.save_submission)
-        segment = make_segmenter(options)
-        views = options.flip or options.scales != [1.0]
-        predict: Predict = (
-            AveragedViews(segment, options.scales, options.flip) if views else SingleView(segment)
-        )
+        segment, predict = _predict(options)
         if options.save_submission and segment.labels.names != CITYSCAPES.names:
             raise DataError("a submission is for weights with the classes of cityscapes")
+        old = _old(options, segment.labels) if options.against else None
         images = open_split(options.data, options.split, segment.labels)
         scorer = Scorer(predict, images, segment.labels)
         with closing(iter(scorer)) as results, WriteBehind(predict.batch) as behind:
@@ -97,6 +109,28 @@ def main(arguments: list[str] | None = None) -> None:
                 key: getattr(options, key) for key in ("weights", "data", "split", "scales", "flip")
             }
             write_bytes(options.json, (json.dumps({**where, **scores}, indent=1) + "\n").encode())
+        if old is not None:
+            before = evaluate(old[1], images, segment.labels)
+            change = Change(segment.labels.names, *([*s["iou"].values()] for s in (before, scores)))
+            print(change.table("old", "new"))
+            change.refuse_if_worse()
+
+
+def _predict(options: argparse.Namespace) -> tuple[Segmenter, Predict]:
+    """What the options describe, ready to be scored."""
+    segment = make_segmenter(options)
+    if options.flip or options.scales != [1.0]:
+        return segment, AveragedViews(segment, options.scales, options.flip)
+    return segment, SingleView(segment)
+
+
+def _old(options: argparse.Namespace, labels: LabelSet) -> tuple[Segmenter, Predict]:
+    """The weights that the others are held against. Raises WorseError for other classes."""
+    # Their card says what they are; what is given of the new ones is not for them.
+    theirs = {"weights": options.against, "model": None, "labels": None}
+    old, predict = _predict(argparse.Namespace(**vars(options) | theirs))
+    refuse_others(old.labels, labels)
+    return old, predict
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from regseg_core.backends.base import BackendError
 from regseg_core.backends.engine_file import EngineError, read_identity
 from regseg_core.compile import main
 from regseg_core.data.synthetic import SyntheticStreets
-from regseg_core.evaluation import verify
+from regseg_core.evaluation import change, verify
 from regseg_core.model import create_model
 from regseg_core.weights import find_weights, load_weights, save_weights
 
@@ -120,7 +120,7 @@ def test_a_graph_that_scores_worse_is_refused_and_no_file_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "worse.engine"
-    monkeypatch.setattr(verify, "CLASS_MAY_LOSE", -5.0)
+    monkeypatch.setattr(change, "CLASS_MAY_LOSE", -5.0)
     with pytest.raises(SystemExit, match=r"error: the compiled graph is refused: \w+ falls by"):
         main(f"{OPENVINO} --verify street -o {out}".split())
     assert not out.exists()

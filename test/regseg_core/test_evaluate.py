@@ -61,6 +61,29 @@ def test_evaluate_prints_and_writes_scores(
     assert f"2 images, {scores['images_per_second']} segmented per second" in printed
 
 
+def test_new_weights_are_held_against_the_old_ones(
+    cityscapes_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, label = SyntheticStreet(seed=50).frame(2.0)
+    write_image(tmp_path / "val/1.png", image)
+    write_image(tmp_path / "valannot/1.png", label)
+    network = create_model("regseg48", len(CAMVID))
+    load_weights(network, zoo.find("regseg48-camvid"))
+    with torch.no_grad():
+        network.state_dict()["decoder.classifier.bias"][CAMVID.names.index("car")] -= 100
+    carless = tmp_path / "carless.safetensors"
+    save_weights(carless, network, ModelCard("regseg48", CAMVID))
+    shipped = f"--data {tmp_path} --weights regseg48-camvid"
+    evaluate.main(f"{shipped} --against regseg48-camvid".split())
+    evaluate.main(f"{shipped} --against {carless}".split())
+    rows = {row.split()[0]: row.split() for row in capsys.readouterr().out.splitlines() if row}
+    assert rows["car"][1] == "0.00" and float(rows["car"][2]) > 50 > 0 > float(rows["car"][3])
+    with pytest.raises(SystemExit, match=r"error: the new weights are worse: car falls by \d"):
+        evaluate.main(f"--data {tmp_path} --weights {carless} --against regseg48-camvid".split())
+    with pytest.raises(SystemExit, match="error: the old weights have the classes road, side"):
+        evaluate.main(f"{shipped} --against {cityscapes_weights}".split())
+
+
 VERIFY = "--size 64x96 --backend openvino --precision float32 --verify"
 
 
