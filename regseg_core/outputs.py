@@ -60,6 +60,11 @@ class Output:
     #: Whether one that does not know what its classes mean cannot.
     needs_groups: bool = False
 
+    def compressed_format(self, pixels: Image) -> str:
+        """`format` of a sensor_msgs/CompressedImage of these pixels, as image_transport has it."""
+        stored = "bgr8" if pixels.ndim == 3 else self.encoding
+        return f"{self.encoding}; {self.codec.name} compressed {stored}"
+
 
 OUTPUTS = {
     "mask": Output("rgb8", lambda result, _: result.mask()),

@@ -15,10 +15,9 @@ from regseg_core.outputs import Output
 
 def compressed_message(pixels: Pixels, output: Output, header: Header) -> CompressedImage:
     """Uint8 pixels of an output -> its file in a message, named as image_transport names it."""
-    stored = "bgr8" if pixels.ndim == 3 else output.encoding
     return CompressedImage(
         header=header,
-        format=f"{output.encoding}; {output.codec.name} compressed {stored}",
+        format=output.compressed_format(pixels),
         data=message_bytes(output.codec.encode(pixels)),
     )
 
