@@ -29,6 +29,11 @@ class Segmentation:
     #: What the classes mean to a robot, where that is known.
     groups: Groups | None = None
 
+    @cached_property
+    def mean_confidence(self) -> float | None:
+        """0 to 1, over all pixels; None where it was not asked for."""
+        return None if self.confidence is None else cv2.mean(self.confidence)[0] / 255
+
     def mask(self) -> Image:
         """H x W x 3 uint8 RGB: each pixel in its label's colour, black where it has none."""
         return self._mask

@@ -24,6 +24,7 @@ from regseg_ros.geometry.pairs import nanoseconds
 from regseg_ros.geometry.places import Places, Segmented
 from regseg_ros.geometry.transforms import Transforms
 from regseg_ros.input import Input
+from regseg_ros.interesting import Interesting
 from regseg_ros.logs import Warnings
 from regseg_ros.mailbox import Mailbox
 from regseg_ros.monitor import Monitor
@@ -67,7 +68,8 @@ class Camera:
         self.statistics = FrameStatistics()
         self.input = Input(node, self._settings, self._receive, self._lose)
         create = functools.partial(publisher, node, f"{name}/" if name else "", undo)
-        self.topics = Topics(outputs, create, Warnings(node.get_logger()))
+        warn = Warnings(node.get_logger())
+        self.topics, self._interesting = Topics(outputs, create, warn), Interesting(create, warn)
         info = self._settings.camera_info_topic or beside(self._settings.image_topic, "camera_info")
         self._infos = Companion(node, CameraInfo, info)
         self.places = Places(node, name, self._infos, transforms, create)
@@ -113,7 +115,9 @@ class Camera:
 
     def wanted(self) -> list[str]:
         """What somebody subscribes to, of all that needs a segmentation."""
-        return self.topics.wanted() + self.places.wanted()
+        record_below = self._node.get_parameter("record_below").value
+        recorded = self._interesting.wanted(record_below)
+        return self.topics.wanted() + self.places.wanted() + recorded
 
     def frame(self, arrival: Arrival, max_pixels: int) -> Frame:
         """What the camera sent, as it is turned. Raises FrameError."""
@@ -153,6 +157,7 @@ class Camera:
         if info is not None and self.topics.wanted_infos():
             # The one that waits goes on being the camera's.
             self.topics.publish_info(copy.copy(info), header, result.labels.shape, small)
+        self._interesting.consider(arrival.message, result, header, settings, to_compress)
         self.places.put(Segmented(result, header, settings))
         latency = time.monotonic() - arrival.received
         self.statistics.segmented(latency)

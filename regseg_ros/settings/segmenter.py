@@ -116,6 +116,18 @@ class OutputSettings:
         limits=(0.0, 1.0),
         read=LIVE,
     )
+    record_below: float = parameter(
+        0.0,
+        "Frames with a lower mean confidence go to ~/interesting, for a recorder. 0: none.",
+        limits=(0.0, 1.0),
+        read=LIVE,
+    )
+    record_interval: float = parameter(
+        1.0,
+        "Seconds between two frames on ~/interesting at least.",
+        limits=(0.0, 86400.0),
+        read=LIVE,
+    )
 
 
 @dataclass(frozen=True)
