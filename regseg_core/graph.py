@@ -73,9 +73,22 @@ class SegmentationGraph(nn.Module):
 
         With `confidence` also 255 x the softmax probability of that label, N x H x W uint8.
         """
-        images = self.normalize(self.decode(frames))
+        images = self.decode(frames)
         height, width = images.shape[2:]
-        images = turn(images, self.rotation)
+        low = self.logits(images)
+        if not self.banded:
+            return self._planes(
+                F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
+            )
+        bands = [self._planes(band) for band in upsampled_bands(low, height, width)]
+        return tuple(torch.cat(parts, dim=1) for parts in zip(*bands, strict=True))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """N x 3 x H x W RGB of 0..255 -> the network's logits, N x C x h x w, lying as they do.
+
+        In the network's dtype, but float32 for bfloat16.
+        """
+        images = turn(self.normalize(images), self.rotation)
         least = self.network.min_size
         wanted = self.size or tuple(images.shape[2:])
         wanted = (max(least, wanted[0]), max(least, wanted[1]))
@@ -85,13 +98,7 @@ class SegmentationGraph(nn.Module):
         low = self.network.forward_low(images.contiguous(memory_format=torch.channels_last))
         if low.dtype == torch.bfloat16:
             low = low.float()  # it ties too often, and on a CPU it is slower here
-        low = turn(low, (360 - self.rotation) % 360)
-        if not self.banded:
-            return self._planes(
-                F.interpolate(low, size=(height, width), mode="bilinear", align_corners=False)
-            )
-        bands = [self._planes(band) for band in upsampled_bands(low, height, width)]
-        return tuple(torch.cat(parts, dim=1) for parts in zip(*bands, strict=True))
+        return turn(low, (360 - self.rotation) % 360)
 
     def _planes(self, logits: Tensor) -> tuple[Tensor, ...]:
         dtype = torch.int32 if self.wide else torch.uint8

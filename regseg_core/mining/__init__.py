@@ -1,0 +1,1 @@
+"""From many frames to the few that are worth labelling by hand."""
