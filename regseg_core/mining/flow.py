@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from regseg_core.arrays import Image
 
-#: Share of the pixels. In CamVid 95 % can be followed for 1/15 s, a third or more for 1 s in two frames
-#: of three, and at most 30 % to a frame of another place.
+#: Share of the pixels. In CamVid 95 % can be followed for 1/15 s, a third or more for 1 s in two
+#: frames of three, and at most 30 % to a frame of another place.
 LEAST_FOLLOWED = 1 / 3
 
 _Floats = npt.NDArray[np.float32]

@@ -19,8 +19,8 @@ from regseg_core.graph import SegmentationGraph
 from regseg_core.segmenter import Segmenter
 
 #: Pixels of the small gray image's long side, and the least of its short one. Of ten CamVid frames
-#: 1/15 s apart 94 % of the pixels could be followed at 160, in 4 ms of one core, and 93 % at 480, in
-#: 44 ms.
+#: 1/15 s apart 94 % of the pixels could be followed at 160, in 4 ms of one core, and 93 % at 480,
+#: in 44 ms.
 LONG_SIDE, SHORT_SIDE = 160, 32
 
 
