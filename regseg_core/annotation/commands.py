@@ -20,10 +20,11 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_export(options: argparse.Namespace) -> None:
-    """Raises as `export_pool` does."""
+def run_export(options: argparse.Namespace) -> list[str]:
+    """Nothing can be amiss that is not an error. Raises as `export_pool` does."""
     count = export_pool(options.pool, options.to, options.out, options.split, options.image_root)
     print(f"wrote {count} images' labels to {options.out}")
+    return []
 
 
 def add_import_options(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +46,11 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-split", help="the split to write; default: the pool's")
 
 
-def run_import(options: argparse.Namespace) -> None:
-    """Raises as `import_pool` does."""
+def run_import(options: argparse.Namespace) -> list[str]:
+    """Nothing can be amiss that is not an error. Raises as `import_pool` does."""
     made = import_pool(options.sources, options.pool, options.out, options.split, options.out_split)
     print(
         f"wrote {made.images} images to {options.out}, {made.changed} of them with other labels"
         " than in the pool"
     )
+    return []
