@@ -1,0 +1,1 @@
+"""Recorded drives: ROS 2 bags, without ROS."""
