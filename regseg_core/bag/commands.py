@@ -1,0 +1,108 @@
+"""The parts `label` and `mine` of `python -m regseg_core.bag`.
+
+Each `run_...` returns what was amiss, a line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from regseg_core.bag.label import Labelling
+from regseg_core.bag.mine import SHEET, mine
+from regseg_core.bag.outgoing import OUTPUT_NAMES
+from regseg_core.bag.parts import STORAGES
+from regseg_core.cli import add_segmenter_options, at_least, make_segmenter
+from regseg_core.files import check_folder
+from regseg_core.mining.likeness import MIN_DISTANCE
+from regseg_core.mining.uncertainty import UNCERTAINTIES
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """What `run_label` asks for."""
+    parser.add_argument(
+        "source", help="a bag: its folder, or an .mcap or .db3 file; with --ray a pattern of bags"
+    )
+    parser.add_argument("out", help="folder of the new bag; with --ray that of all of them")
+    _add_topics(parser)
+    parser.add_argument("--outputs", nargs="+", choices=OUTPUT_NAMES, default=["label", "mask"])
+    parser.add_argument("--storage", choices=STORAGES, default="mcap")
+    parser.add_argument(
+        "--all-topics", action="store_true", help="the bag's own messages come along"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a labelling was interrupted"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="label many bags on a cluster, or local")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="with --ray: networks")
+    parser.add_argument("--cpus", type=float, default=1.0, help="with --ray: cores of each")
+    parser.add_argument("--gpus", type=float, default=0.0, help="with --ray: GPUs of each")
+    add_segmenter_options(parser)
+    parser.set_defaults(backend="auto")
+
+
+def run_label(options: argparse.Namespace) -> list[str]:
+    """Raises as `Labelling` does, and `label_fleet`."""
+    if options.ray is not None:
+        return _run_fleet(options)
+    out = Path(options.out)
+    check_folder(out.parent)
+    report = _labelling(options)(Path(options.source), out, options.topics, options.resume)
+    print(f"wrote {out}: {report.title}")
+    return report.flaws
+
+
+def _run_fleet(options: argparse.Namespace) -> list[str]:
+    from regseg_core.bag.fleet import Workers, label_fleet  # needs Arrow, and then Ray
+
+    workers = Workers(options.workers, options.cpus, options.gpus)
+    make = partial(_labelling, options, quiet=True)
+    reports = label_fleet(options.source, options.out, make, workers, options.topics, options.ray)
+    print(f"labelled {sum(not report.failure for report in reports)} of {len(reports)} bags")
+    return [report.title for report in reports if report.failure or report.flaws]
+
+
+def _labelling(options: argparse.Namespace, quiet: bool = False) -> Labelling:
+    return Labelling(
+        make_segmenter(options), options.outputs, options.all_topics, options.storage, quiet
+    )
+
+
+def add_mine_options(parser: argparse.ArgumentParser) -> None:
+    """What `run_mine` asks for."""
+    parser.add_argument("bags", nargs="+", type=Path, help="folders, or .mcap or .db3 files")
+    parser.add_argument("--count", type=at_least(1), default=500, help="of frames")
+    parser.add_argument("--by", choices=UNCERTAINTIES, default="entropy", help="what is unsure")
+    parser.add_argument(
+        "--min-distance", type=float, default=MIN_DISTANCE, help="of two frames, 0 to 1"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the new pool")
+    _add_topics(parser)
+    add_segmenter_options(parser)
+
+
+def run_mine(options: argparse.Namespace) -> list[str]:
+    """Raises as `mine` does."""
+    check_folder(options.out)
+    mined = mine(
+        make_segmenter(options),
+        options.bags,
+        options.out,
+        options.count,
+        options.by,
+        options.min_distance,
+        options.topics,
+    )
+    print(f"{mined.title}: {options.out}, and look at {options.out / SHEET}")
+    return mined.flaws
+
+
+def _add_topics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--topics",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]TOPIC",
+        help="image topics, raw or compressed; by default all that a bag has",
+    )

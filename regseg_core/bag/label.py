@@ -1,0 +1,235 @@
+"""A bag through the network: every frame of it, in order, with what else is to come along."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from regseg_core.bag.cameras import Camera, find_cameras
+from regseg_core.bag.errors import BagError
+from regseg_core.bag.outgoing import (
+    copied_channel,
+    label_info_channel,
+    label_info_message,
+    output_channel,
+    output_message,
+    output_of,
+)
+from regseg_core.bag.parts import SECONDS, Channel, Parts, is_finished, noted
+from regseg_core.bag.recording import Recording
+from regseg_core.bag.steps import Step, steps
+from regseg_core.calibration import sha256_of
+from regseg_core.errors import ArgumentError
+from regseg_core.frame import Frame, Kind
+from regseg_core.groups import Groups
+from regseg_core.outputs import Style
+from regseg_core.pipelining import WriteBehind, batch_on, pipelined
+from regseg_core.segmentation import Segmentation
+from regseg_core.segmenter import Segmenter
+
+#: So many damaged messages are named; the others are counted.
+_NAMED = 100
+
+
+@dataclass
+class Report:
+    """What became of a bag."""
+
+    frames: int = 0
+    damaged: int = 0
+    #: The first of the damaged messages, and what the bag lacks, each in a line.
+    flaws: list[str] = field(default_factory=list)
+    #: What segmented the frames of each kind.
+    backends: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        lost = f", {self.damaged} damaged messages left out" if self.damaged else ""
+        return f"{self.frames} frames labelled{lost}"
+
+    def refuse(self, what: str) -> None:
+        """Counts a message that cannot be labelled, and names it."""
+        self.damaged += 1
+        if len(self.flaws) < _NAMED:
+            self.flaws.append(what)
+
+    def note(self, flaws: Sequence[str]) -> None:
+        """Adds what is new of a bag's flaws."""
+        self.flaws += [flaw for flaw in flaws if flaw not in self.flaws]
+
+
+class Labelling:
+    """Writes a bag with what a network sees in another one.
+
+    `outputs`: names of `outgoing.OUTPUT_NAMES`. `all_topics`: the other bag's own messages come
+    along. `storage`: a name of `parts.STORAGES`. `part_seconds`: as much work is lost at most where
+    it is killed. All frames of a kind are segmented by one backend,
+    the best that works, so that it does not matter where a labelling is taken up again. Raises
+    ArgumentError for outputs that the weights cannot give.
+    """
+
+    def __init__(
+        self,
+        segment: Segmenter,
+        outputs: Sequence[str] = ("label", "mask"),
+        all_topics: bool = False,
+        storage: str = "mcap",
+        quiet: bool = False,
+        part_seconds: float = SECONDS,
+    ) -> None:
+        self._part_seconds = part_seconds
+        self._segment, self._outputs = segment, list(dict.fromkeys(outputs))
+        self._all_topics, self._storage, self._quiet = all_topics, storage, quiet
+        self._confidence = any(output_of(name).needs_confidence for name in outputs)
+        self._style, self._groups = Style(), Groups.fitting(segment.labels)
+        self._backends: dict[Kind, str] = {}
+        for name in self._outputs:
+            if output_of(name).needs_groups and self._groups is None:
+                raise ArgumentError(
+                    f"no {name}: no built-in groups fit the classes"
+                    f" {', '.join(segment.labels.names)}"
+                )
+
+    def __call__(
+        self, source: Path, out: Path, asked: Sequence[str] = (), resume: bool = False
+    ) -> Report:
+        """Labels a bag. `asked`: topics as `find_cameras` takes them. Raises BagError, FileError.
+
+        Frames that cannot be read are left out, and named in the report. With `resume` what was
+        begun goes on, and of a bag that is there already the report is given.
+        """
+        if resume and is_finished(out):
+            return Report(**noted(out))
+        with Recording(source) as recording:
+            cameras = find_cameras(recording.topics, asked)
+            made, copied = self._made(cameras), self._copied(recording)
+            if taken := {channel.topic for channel in made} & recording.topics.keys():
+                raise BagError(
+                    f"{source} has {', '.join(sorted(taken))} already: give other names, with"
+                    " --topics NAME=TOPIC"
+                )
+            channels, recipe = [*made, *copied], self._recipe(source, cameras)
+            with Parts(out, self._storage, channels, recipe, resume, self._part_seconds) as bag:
+                report = Report(**bag.notes)
+                if bag.is_new and self._all_topics:
+                    left = recording.topics.keys() - {channel.topic for channel in copied}
+                    report.flaws += [f"{name} is left out: its type is unknown" for name in left]
+                self._label(recording, cameras, {channel.topic for channel in copied}, bag, report)
+        return report
+
+    def _label(
+        self,
+        recording: Recording,
+        cameras: Sequence[Camera],
+        copied: Collection[str],
+        bag: Parts,
+        report: Report,
+    ) -> None:
+        counts = [recording.topics[camera.topic].count for camera in cameras]
+        total = None if None in counts else sum(count or 0 for count in counts)
+
+        def write(step: Step, result: Segmentation | None) -> None:
+            for other in step.others:
+                bag.write(other.topic.name, other.time_ns, other.data)
+            if step.flaw:
+                report.refuse(step.flaw)
+            elif result is not None:
+                report.frames += 1
+                self._write(step, result, bag)
+            report.note(recording.flaws)
+            bag.reached(step.position, vars(report))
+
+        def compute(batch: Sequence[Step]) -> list[Segmentation | None]:
+            frames = [step.frame for step in batch if step.frame is not None]
+            for frame in frames:
+                self._prepare(frame, report)
+            results = iter(self._segment.segment(frames, self._confidence))
+            return [None if step.frame is None else next(results) for step in batch]
+
+        def begin() -> None:
+            begin_ns = recording.start_ns or 0
+            for camera in cameras:
+                told = label_info_message(self._segment.labels, begin_ns)
+                bag.write(f"{camera.prefix}/label_info", begin_ns, told)
+
+        def finish() -> None:
+            report.note(recording.flaws)
+            bag.finish(vars(report))
+
+        read = steps(recording, cameras, copied, bag.after)
+        batch = batch_on(self._segment.device)
+        bar = tqdm(
+            total=total,
+            initial=report.frames + report.damaged,
+            unit="frame",
+            desc=f"labelling {recording.path.name}",
+            disable=self._quiet,
+        )
+        with bar, pipelined(read, compute, batch) as results, WriteBehind(batch) as behind:
+            # All from one thread, as sqlite3 wants it.
+            if bag.is_new:
+                behind(begin)
+            for step, result in results:
+                behind(partial(write, step, result))
+                bar.update(step.message is not None)
+            behind(finish)
+
+    def _prepare(self, frame: Frame, report: Report) -> None:
+        """Makes the best backend ready for frames of that kind, so that no other one labels any."""
+        spec = self._segment.spec(
+            frame.height, frame.width, frame.encoding, self._confidence, 1, frame.rotation
+        )
+        if frame.kind not in self._backends:
+            self._backends[frame.kind] = self._segment.compile(spec)
+        backend, kind = self._backends[frame.kind], spec.title()
+        before = report.backends.get(kind, backend)
+        # Another dictionary: a thread may be writing the one that was there.
+        report.backends = {**report.backends, kind: before}
+        if backend != before:
+            raise BagError(
+                f"{kind}: the frames of before were labelled by {before}, and these would be by"
+                f" {backend}: give --backend {before}, or begin anew"
+            )
+
+    def _write(self, step: Step, result: Segmentation, bag: Parts) -> None:
+        assert step.camera is not None and step.message is not None
+        known = replace(result, groups=self._groups)
+        for name in self._outputs:
+            pixels = output_of(name).pixels(known, self._style)
+            assert pixels is not None
+            message = output_message(name, pixels, step.image.header)
+            bag.write(f"{step.camera.prefix}/{name}", step.message.time_ns, message)
+
+    def _made(self, cameras: Sequence[Camera]) -> list[Channel]:
+        return [
+            channel
+            for camera in cameras
+            for channel in (
+                label_info_channel(camera.prefix),
+                *(output_channel(camera.prefix, name) for name in self._outputs),
+            )
+        ]
+
+    def _copied(self, recording: Recording) -> list[Channel]:
+        topics = recording.topics.values() if self._all_topics else ()
+        return [channel for topic in topics if (channel := copied_channel(topic)) is not None]
+
+    def _recipe(self, source: Path, cameras: Sequence[Camera]) -> dict[str, Any]:
+        """What has to be equal where a labelling goes on."""
+        spec = self._segment.spec(480, 640)
+        return {
+            "source": source.name,
+            "topics": {camera.topic: camera.prefix for camera in cameras},
+            "outputs": self._outputs,
+            "all_topics": self._all_topics,
+            "storage": self._storage,
+            "weights": sha256_of(self._segment.job(spec).path),
+            "size": self._segment.size,
+            "precision": self._segment.precision,
+        }

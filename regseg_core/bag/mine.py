@@ -1,0 +1,120 @@
+"""Bags -> a pool of the frames that are most worth labelling by hand, with pre-labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from regseg_core.annotation.pool import Pool
+from regseg_core.arrays import Image
+from regseg_core.bag.cameras import find_cameras
+from regseg_core.bag.recording import Recording
+from regseg_core.bag.steps import Step, steps
+from regseg_core.frame import Frame
+from regseg_core.media import write_image
+from regseg_core.mining.candidate import Candidate
+from regseg_core.mining.choosing import Chosen, choose
+from regseg_core.mining.report import ContactSheet, summary, write_why
+from regseg_core.mining.scoring import score
+from regseg_core.segmenter import Segmenter
+
+#: The pictures to look at first.
+SHEET = "contact-sheet.jpg"
+
+_JPEG = b"\xff\xd8\xff"
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What was done, in a line, and what could not be read, in a line each."""
+
+    title: str
+    flaws: list[str]
+
+
+def mine(
+    segment: Segmenter,
+    bags: Sequence[Path],
+    out: Path,
+    count: int,
+    by: str,
+    min_distance: float,
+    topics: Sequence[str] = (),
+) -> Mined:
+    """Writes the pool: images and labels, why.csv, and contact-sheet.jpg to look at.
+
+    `by`, `count`, `min_distance` as in `score` and `choose`; `topics` as in `find_cameras`. Raises
+    what these do, BagError, AnnotationError where the pool is there, and FileError.
+    """
+    named = _names(bags)
+    pool = Pool.create(out, segment.labels)
+    flaws: list[str] = []
+    frames = (
+        (Candidate(name, step.camera.topic, step.message.time_ns), step.frame)
+        for name, path in named.items()
+        for step in _frames(path, topics, flaws, f"looking at {name}")
+        if step.camera is not None and step.message is not None and step.frame is not None
+    )
+    scored = list(score(segment, frames, by))
+    chosen = choose(scored, count, min_distance)
+    wanted = {entry.candidate: entry for entry in chosen}
+    sheet = ContactSheet()
+    for name, path in named.items():
+        if any(candidate.bag == name for candidate in wanted):
+            _add(segment, name, path, topics, wanted, pool, sheet)
+    write_why(out / "why.csv", chosen)
+    if chosen:
+        write_image(out / SHEET, sheet.image())
+    return Mined(summary(scored, chosen, count), list(dict.fromkeys(flaws)))
+
+
+def _add(
+    segment: Segmenter,
+    name: str,
+    path: Path,
+    topics: Sequence[str],
+    wanted: dict[Candidate, Chosen],
+    pool: Pool,
+    sheet: ContactSheet,
+) -> None:
+    """Adds what was chosen of one bag."""
+    for step in _frames(path, topics, [], f"taking from {name}"):
+        if step.camera is None or step.message is None or step.frame is None:
+            continue
+        candidate = Candidate(name, step.camera.topic, step.message.time_ns)
+        entry = wanted.pop(candidate, None)
+        if entry is not None:
+            [seen] = segment.segment([step.frame])
+            pool.add(candidate.name, _image(step, step.frame), seen.labels)
+            sheet.add(entry, seen)
+
+
+def _frames(path: Path, topics: Sequence[str], flaws: list[str], title: str) -> Iterator[Step]:
+    with Recording(path) as recording:
+        cameras = find_cameras(recording.topics, topics)
+        counts = [recording.topics[camera.topic].count for camera in cameras]
+        total = None if None in counts else sum(count or 0 for count in counts)
+        for step in tqdm(steps(recording, cameras, (), None), title, total, unit="frame"):
+            if step.flaw:
+                flaws.append(step.flaw)
+            yield step
+        flaws += recording.flaws
+
+
+def _image(step: Step, frame: Frame) -> bytes | Image:
+    """A JPEG as it came, which loses nothing; anything else as RGB."""
+    if step.camera is not None and step.camera.compressed and frame.encoding == "bgr8":
+        data = bytes(step.image.data)
+        if data.startswith(_JPEG):
+            return data
+    return frame.rgb()
+
+
+def _names(bags: Sequence[Path]) -> dict[str, Path]:
+    """Short ones where they differ."""
+    short = Counter(path.name for path in bags)
+    return {path.name if short[path.name] == 1 else str(path): path for path in bags}
