@@ -1,0 +1,68 @@
+"""Bags -> a pool of frames that are worth labelling, as they were recorded."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import bags
+import cv2
+import numpy as np
+import pytest
+
+from regseg_core import Segmenter
+from regseg_core.annotation.pool import Pool
+from regseg_core.bag.__main__ import main
+from regseg_core.bag.mine import SHEET, mine
+from regseg_core.bag.recording import Recording
+from regseg_core.media import read_image
+
+SIZE = (96, 64)
+
+
+@pytest.fixture(scope="module")
+def segment() -> Segmenter:
+    return Segmenter(device="cpu", precision="float32", backend="eager")
+
+
+def test_frames_of_all_bags_come_as_they_were_recorded(segment: Segmenter, tmp_path: Path) -> None:
+    drives = [
+        bags.write_bag(tmp_path / day / "drive", bags.drive(6, SIZE, rate=1.0, seed=seed))
+        for day, seed in (("monday", 1), ("tuesday", 2))
+    ]
+    pool = tmp_path / "pool"
+    mined = mine(segment, drives, pool, count=8, by="entropy", min_distance=0.0)
+    assert mined.title == "chose 8 of 24 frames" and not mined.flaws
+    rows = [*csv.DictReader((pool / "why.csv").open())]
+    assert [int(row["rank"]) for row in rows] == [*range(1, 9)]
+    assert {row["bag"] for row in rows} == {str(drive) for drive in drives}
+    images = Pool.open(pool)
+    assert {*images.names} == {row["name"] for row in rows}
+    for row in rows:
+        number = images.names.index(row["name"])
+        with Recording(row["bag"]) as recording:
+            messages = recording.messages([row["camera"]])
+            [message] = [m for m in messages if m.time_ns == int(row["time_ns"])]
+            recorded = recording.deserialize(message)
+        if row["camera"] == bags.REAR:
+            assert images.image_path(number).read_bytes() == bytes(recorded.data)
+            seen = segment(cv2.imdecode(recorded.data, cv2.IMREAD_COLOR).astype(np.uint8))
+        else:
+            pixels = np.asarray(recorded.data).reshape(SIZE[1], SIZE[0], 3)
+            assert np.array_equal(read_image(images.image_path(number)), pixels)
+            seen = segment(pixels, "rgb8")
+        assert np.array_equal(images.label(number), segment.labels.to_indices(seen.labels))
+    assert min(read_image(pool / SHEET).shape[:2]) > 300
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_mined(tmp_path: Path) -> None:
+    drive = [m for m in bags.drive(4, SIZE, rate=1.0) if m.topic == bags.REAR]
+    drive[2] = drive[2]._replace(data=drive[2].data[:200])
+    source = bags.write_bag(tmp_path / "drive", drive)
+    command = f"mine {source} --device cpu --count 9 --min-distance 0 --out {tmp_path / 'pool'}"
+    with pytest.raises(SystemExit, match=rf"^error: {bags.REAR} at 1700000002\.0") as ended:
+        main(command.split())
+    assert str(ended.value).count("\n") == 0
+    assert len(Pool.open(tmp_path / "pool")) == 3
+    with pytest.raises(SystemExit, match="exists: give another folder or split"):
+        main(command.split())
