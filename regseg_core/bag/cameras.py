@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regseg_core.bag.deserializing import COMPRESSED_IMAGE, IMAGE
-from regseg_core.bag.errors import BagError
-from regseg_core.bag.recording import Topic
+from regseg_core.bag.errors import BagError, MessageError
+from regseg_core.bag.recording import Recording
 
 _COMPRESSED_SUFFIX = "/compressed"
+
+#: How encodings of distances begin.
+_DEPTH = ("16UC1", "32FC1")
 
 #: Names in ROS, joined by slashes; one without a name is a robot's only camera.
 _NAME = re.compile(r"(?:[A-Za-z_]\w*(?:/[A-Za-z_]\w*)*)?", re.ASCII)
@@ -31,26 +34,30 @@ class Camera:
         return f"/regseg/{self.name}" if self.name else "/regseg"
 
 
-def find_cameras(topics: Mapping[str, Topic], asked: Sequence[str] = ()) -> list[Camera]:
+def find_cameras(recording: Recording, asked: Sequence[str] = ()) -> list[Camera]:
     """The cameras that are asked for, each a topic or NAME=TOPIC; all that there are by default.
 
-    Of a camera that is recorded both raw and compressed, the raw images are taken by default. A
-    name is made of the topic: `/front/image_raw/compressed` is front's. Raises BagError.
+    By default the raw images of a camera that is recorded raw and compressed, no depth, and nothing
+    that the node has made. A name is made of the topic: `/front/image_raw/compressed` is front's.
+    Raises BagError.
     """
+    topics = recording.topics
     images = {
         name: topic for name, topic in topics.items() if topic.msgtype in (IMAGE, COMPRESSED_IMAGE)
     }
     wanted = [_asked(text) for text in asked] or [
         (None, name)
         for name in sorted(images)
-        if name.removesuffix(_COMPRESSED_SUFFIX) == name
-        or name.removesuffix(_COMPRESSED_SUFFIX) not in images
+        if (name == _raw(name) or _raw(name) not in images) and _is_colour(recording, name)
     ]
     there = f"its image topics are {', '.join(sorted(images)) or 'none'}"
     if missing := [topic for _, topic in wanted if topic not in images]:
         raise BagError(f"the bag has no images on {', '.join(missing)}: {there}")
     if not wanted:
-        raise BagError(f"the bag has no images: its topics are {', '.join(sorted(topics))}")
+        raise BagError(
+            f"{recording.path} has no images of a camera: its topics are"
+            f" {', '.join(sorted(topics))}"
+        )
     found = [
         Camera(
             _named(topic) if name is None else name,
@@ -71,6 +78,23 @@ def find_cameras(topics: Mapping[str, Topic], asked: Sequence[str] = ()) -> list
     return found
 
 
+def _is_colour(recording: Recording, topic: str) -> bool:
+    """Whether it is a camera's, neither depth nor an output of the node; by its first message."""
+    if topic.startswith("/regseg/") or "compressedDepth" in topic:
+        return False
+    first = next(recording.messages([topic]), None)
+    try:
+        image = None if first is None else recording.deserialize(first)
+    except MessageError:
+        return True  # it is named where it is labelled
+    kind = getattr(image, "encoding", "") or getattr(image, "format", "")
+    return not kind.startswith(_DEPTH)
+
+
+def _raw(topic: str) -> str:
+    return topic.removesuffix(_COMPRESSED_SUFFIX)
+
+
 def _asked(text: str) -> tuple[str | None, str]:
     name, is_named, topic = text.rpartition("=")
     if not _NAME.fullmatch(name):
@@ -80,5 +104,5 @@ def _asked(text: str) -> tuple[str | None, str]:
 
 def _named(topic: str) -> str:
     """What comes before `image_raw` or the like."""
-    *before, last = topic.removesuffix(_COMPRESSED_SUFFIX).strip("/").split("/")
+    *before, last = _raw(topic).strip("/").split("/")
     return "/".join(before if last.startswith("image") else [*before, last])

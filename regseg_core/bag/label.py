@@ -20,7 +20,7 @@ from regseg_core.bag.outgoing import (
     output_message,
     output_of,
 )
-from regseg_core.bag.parts import SECONDS, Channel, Parts, is_finished, noted
+from regseg_core.bag.parts import SECONDS, Channel, Parts, read_journal, refuse_others
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import Step, steps
 from regseg_core.calibration import sha256_of
@@ -102,20 +102,25 @@ class Labelling:
         """Labels a bag. `asked`: topics as `find_cameras` takes them. Raises BagError, FileError.
 
         Frames that cannot be read are left out, and named in the report. With `resume` what was
-        begun goes on, and of a bag that is there already the report is given.
+        begun goes on, and of a bag that was labelled so already the report is given.
         """
-        if resume and is_finished(out):
-            return Report(**noted(out))
         with Recording(source) as recording:
-            cameras = find_cameras(recording.topics, asked)
+            cameras = find_cameras(recording, asked)
+            recipe = self._recipe(recording, cameras)
+            if resume and out.exists():
+                journal = read_journal(out)
+                refuse_others(out, journal, recipe)
+                return Report(**journal["notes"])
             made, copied = self._made(cameras), self._copied(recording)
             if taken := {channel.topic for channel in made} & recording.topics.keys():
                 raise BagError(
                     f"{source} has {', '.join(sorted(taken))} already: give other names, with"
                     " --topics NAME=TOPIC"
                 )
-            channels, recipe = [*made, *copied], self._recipe(source, cameras)
-            with Parts(out, self._storage, channels, recipe, resume, self._part_seconds) as bag:
+            told = partial(label_info_message, self._segment.labels)
+            latched = {f"{camera.prefix}/label_info": told for camera in cameras}
+            channels, seconds = [*made, *copied], self._part_seconds
+            with Parts(out, self._storage, channels, recipe, latched, resume, seconds) as bag:
                 report = Report(**bag.notes)
                 if bag.is_new and self._all_topics:
                     left = recording.topics.keys() - {channel.topic for channel in copied}
@@ -146,17 +151,12 @@ class Labelling:
             bag.reached(step.position, vars(report))
 
         def compute(batch: Sequence[Step]) -> list[Segmentation | None]:
-            frames = [step.frame for step in batch if step.frame is not None]
-            for frame in frames:
-                self._prepare(frame, report)
-            results = iter(self._segment.segment(frames, self._confidence))
-            return [None if step.frame is None else next(results) for step in batch]
-
-        def begin() -> None:
-            begin_ns = recording.start_ns or 0
-            for camera in cameras:
-                told = label_info_message(self._segment.labels, begin_ns)
-                bag.write(f"{camera.prefix}/label_info", begin_ns, told)
+            alike: dict[Kind, list[Frame]] = {}
+            for step in batch:
+                if step.frame is not None:
+                    alike.setdefault(step.frame.kind, []).append(step.frame)
+            found = {kind: iter(self._segmented(same, report)) for kind, same in alike.items()}
+            return [None if s.frame is None else next(found[s.frame.kind]) for s in batch]
 
         def finish() -> None:
             report.note(recording.flaws)
@@ -173,17 +173,19 @@ class Labelling:
         )
         with bar, pipelined(read, compute, batch) as results, WriteBehind(batch) as behind:
             # All from one thread, as sqlite3 wants it.
-            if bag.is_new:
-                behind(begin)
             for step, result in results:
                 behind(partial(write, step, result))
                 bar.update(step.message is not None)
             behind(finish)
 
-    def _prepare(self, frame: Frame, report: Report) -> None:
-        """Makes the best backend ready for frames of that kind, so that no other one labels any."""
+    def _segmented(self, frames: Sequence[Frame], report: Report) -> list[Segmentation]:
+        """Of frames of one kind, always as one full batch by the backend that is best for it.
+
+        Then no frame's labels depend on its neighbours, or on where the labelling was taken up.
+        """
+        frame, count = frames[0], batch_on(self._segment.device)
         spec = self._segment.spec(
-            frame.height, frame.width, frame.encoding, self._confidence, 1, frame.rotation
+            frame.height, frame.width, frame.encoding, self._confidence, count, frame.rotation
         )
         if frame.kind not in self._backends:
             self._backends[frame.kind] = self._segment.compile(spec)
@@ -196,6 +198,8 @@ class Labelling:
                 f"{kind}: the frames of before were labelled by {before}, and these would be by"
                 f" {backend}: give --backend {before}, or begin anew"
             )
+        filled = [*frames, *[frames[-1]] * (count - len(frames))]
+        return self._segment.segment(filled, self._confidence)[: len(frames)]
 
     def _write(self, step: Step, result: Segmentation, bag: Parts) -> None:
         assert step.camera is not None and step.message is not None
@@ -220,11 +224,12 @@ class Labelling:
         topics = recording.topics.values() if self._all_topics else ()
         return [channel for topic in topics if (channel := copied_channel(topic)) is not None]
 
-    def _recipe(self, source: Path, cameras: Sequence[Camera]) -> dict[str, Any]:
+    def _recipe(self, recording: Recording, cameras: Sequence[Camera]) -> dict[str, Any]:
         """What has to be equal where a labelling goes on."""
         spec = self._segment.spec(480, 640)
+        counts = {name: topic.count for name, topic in recording.topics.items()}
         return {
-            "source": source.name,
+            "source": [recording.path.name, recording.start_ns, recording.end_ns, counts],
             "topics": {camera.topic: camera.prefix for camera in cameras},
             "outputs": self._outputs,
             "all_topics": self._all_topics,

@@ -12,8 +12,10 @@ from tqdm import tqdm
 from regseg_core.annotation.pool import Pool
 from regseg_core.arrays import Image
 from regseg_core.bag.cameras import find_cameras
+from regseg_core.bag.errors import BagError
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import Step, steps
+from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame
 from regseg_core.media import write_image
 from regseg_core.mining.candidate import Candidate
@@ -50,9 +52,11 @@ def mine(
     `by`, `count`, `min_distance` as in `score` and `choose`; `topics` as in `find_cameras`. Raises
     what these do, BagError, AnnotationError where the pool is there, and FileError.
     """
-    named = _names(bags)
-    pool = Pool.create(out, segment.labels)
+    choose([], count, min_distance)  # what is wrong is said before hours of work
+    if out.exists() and any(out.iterdir()):
+        raise ArgumentError(f"{out} exists: give another folder, new or empty")
     flaws: list[str] = []
+    named = _readable(_names(bags), topics, flaws)
     frames = (
         (Candidate(name, step.camera.topic, step.message.time_ns), step.frame)
         for name, path in named.items()
@@ -62,7 +66,7 @@ def mine(
     scored = list(score(segment, frames, by))
     chosen = choose(scored, count, min_distance)
     wanted = {entry.candidate: entry for entry in chosen}
-    sheet = ContactSheet()
+    pool, sheet = Pool.create(out, segment.labels), ContactSheet()
     for name, path in named.items():
         if any(candidate.bag == name for candidate in wanted):
             _add(segment, name, path, topics, wanted, pool, sheet)
@@ -95,7 +99,7 @@ def _add(
 
 def _frames(path: Path, topics: Sequence[str], flaws: list[str], title: str) -> Iterator[Step]:
     with Recording(path) as recording:
-        cameras = find_cameras(recording.topics, topics)
+        cameras = find_cameras(recording, topics)
         counts = [recording.topics[camera.topic].count for camera in cameras]
         total = None if None in counts else sum(count or 0 for count in counts)
         for step in tqdm(steps(recording, cameras, (), None), title, total, unit="frame"):
@@ -112,6 +116,22 @@ def _image(step: Step, frame: Frame) -> bytes | Image:
         if data.startswith(_JPEG):
             return data
     return frame.rgb()
+
+
+def _readable(named: dict[str, Path], topics: Sequence[str], flaws: list[str]) -> dict[str, Path]:
+    """The bags that have such cameras; of the others the flaws say why. Raises BagError."""
+    found = {}
+    for name, path in named.items():
+        try:
+            with Recording(path) as recording:
+                find_cameras(recording, topics)
+        except BagError as error:
+            flaws.append(str(error))
+        else:
+            found[name] = path
+    if not found:
+        raise BagError("; ".join(flaws))
+    return found
 
 
 def _names(bags: Sequence[Path]) -> dict[str, Path]:

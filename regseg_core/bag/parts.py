@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -53,22 +55,50 @@ def is_finished(out: Path) -> bool:
     return (out / METADATA).exists()
 
 
+def read_journal(folder: Path) -> dict[str, Any]:
+    """What was asked for and noted. Raises BagError where that cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads((folder / JOURNAL).read_text())
+        after = found["after"]
+        if not all(isinstance(found[key], dict) for key in ("asked", "notes")):
+            raise TypeError
+        if after is not None:
+            Position(**after)
+    except FileNotFoundError as error:
+        raise BagError(f"{folder} is no labelled bag: give another place, or delete it") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BagError(f"{folder / JOURNAL} is damaged: delete {folder}") from error
+    return found
+
+
+def refuse_others(folder: Path, journal: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raises BagError where something else was asked for."""
+    theirs, ours = journal["asked"], json.loads(json.dumps(asked))
+    if theirs != ours:
+        changed = [key for key in ours if ours[key] != theirs.get(key)]
+        raise BagError(
+            f"{folder} was made with another {', '.join(changed) or 'option'}: go on with what it"
+            " was made with, or delete it"
+        )
+
+
 def noted(out: Path) -> dict[str, Any]:
     """What was noted when a bag was finished; empty where that cannot be read."""
     try:
-        return dict(json.loads((out / JOURNAL).read_text())["notes"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return dict(read_journal(out)["notes"])
+    except (BagError, OSError):
         return {}
 
 
 class Parts:
     """Writes the bag `out`, which is there once `finish` is called.
 
-    Until then its parts are in the folder beside it. `asked`: what is written; one that was begun
-    with something else is refused. With `resume` one that was begun goes on: `after` is where in
-    the input, and `notes` what was noted with the last whole part. `seconds`: of work in a part at
-    most. Use as a context manager. Raises
-    BagError where `out` is there, or was begun and is not to go on, and OSError.
+    Until then its parts are in the folder beside it, which one process at a time has. `asked`: what
+    is written; one that was begun with something else is refused. With `resume` one that was begun
+    goes on: `after` is where in the input, and `notes` what was noted with the last whole part.
+    `latched`: what each part begins with, by topic, made of the time of its first message.
+    `seconds`: of work in a part at most. Use as a context manager. Raises BagError where `out` is
+    there, is being written, or was begun and is not to go on, and OSError.
     """
 
     def __init__(
@@ -77,10 +107,11 @@ class Parts:
         storage: str,
         channels: Sequence[Channel],
         asked: Mapping[str, Any],
+        latched: Mapping[str, Callable[[int], bytes | memoryview]],
         resume: bool = False,
         seconds: float = SECONDS,
     ) -> None:
-        self._seconds = seconds
+        self._latched, self._seconds = latched, seconds
         self._out, self._folder, self._storage = out, unfinished(out), storage
         self._channels = {channel.topic: channel for channel in channels}
         self._writer: Writer | None = None
@@ -90,9 +121,13 @@ class Parts:
         self._journal: dict[str, Any] = {"asked": dict(asked), "parts": []}
         if out.exists():
             raise BagError(f"{out} is there already: give another place, or delete it")
-        if self._folder.exists():
-            self._go_on(resume)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self._folder / "lock").open("w")
+        try:
+            self._claim(resume)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> Parts:
         return self
@@ -101,6 +136,7 @@ class Parts:
         if self._writer is not None:
             with suppress(Exception):  # sqlite3 refuses another thread than the one that wrote
                 self._writer.abort()
+        self._lock.close()
 
     @property
     def is_new(self) -> bool:
@@ -108,9 +144,15 @@ class Parts:
         return not self._journal["parts"]
 
     def write(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
-        """One message, of one of the channels."""
+        """One message, of one of the channels. Raises BagError where the storage refuses it."""
         writer = self._writer or self._begin()
-        writer.write(self._connections[topic], time_ns, data)
+        try:
+            if self._bytes == 0:
+                for name, make in self._latched.items():
+                    writer.write(self._connections[name], time_ns, make(time_ns))
+            writer.write(self._connections[topic], time_ns, data)
+        except sqlite3.Error as error:
+            raise BagError(f"cannot write {self._folder}: {error}") from error
         self._bytes += len(data)
 
     def reached(self, after: Position, notes: Mapping[str, Any]) -> None:
@@ -134,6 +176,7 @@ class Parts:
         yaml.dump({"rosbag2_bagfile_information": metadata}, text)
         self._keep_journal()
         write_bytes(self._folder / METADATA, text.getvalue().encode())
+        (self._folder / "lock").unlink()
         self._folder.rename(self._out)
 
     def _begin(self) -> Writer:
@@ -159,7 +202,10 @@ class Parts:
     def _end(self) -> None:
         """The part that is written becomes one of the bag's."""
         writer = self._writer or self._begin()
-        writer.close()
+        try:
+            writer.close()
+        except sqlite3.Error as error:
+            raise BagError(f"cannot write {self._folder}: {error}") from error
         self._writer = None
         suffix = _SUFFIXES[self._storage]
         file = f"{self._out.name}_{len(self._journal['parts'])}{suffix}"
@@ -180,28 +226,23 @@ class Parts:
         self._journal["notes"] = self.notes
         write_bytes(self._folder / JOURNAL, (json.dumps(self._journal, indent=1) + "\n").encode())
 
-    def _go_on(self, resume: bool) -> None:
-        journal = self._folder / JOURNAL
-        if not journal.exists():
+    def _claim(self, resume: bool) -> None:
+        """Makes sure that nobody else writes it, and goes on where it was begun."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BagError(f"{self._folder} is being written by another process") from error
+        if not (self._folder / JOURNAL).exists():
             return  # no part of it was whole
         if not resume:
             raise BagError(
                 f"{self._folder} is the beginning of this bag: give --resume to go on, or delete it"
             )
-        try:
-            found = json.loads(journal.read_text())
-            asked, after = found["asked"], found["after"]
-            self.after = None if after is None else Position(**after)
-            self.notes = dict(found["notes"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise BagError(f"{journal} is damaged: delete {self._folder} ({error})") from error
-        if asked != json.loads(json.dumps(self._journal["asked"])):
-            changed = [key for key in asked if asked[key] != self._journal["asked"].get(key)]
-            raise BagError(
-                f"{self._folder} was begun with another {', '.join(changed) or 'option'}: go on"
-                " with what it was begun with, or delete it"
-            )
-        self._journal = found
+        found = read_journal(self._folder)
+        refuse_others(self._folder, found, self._journal["asked"])
+        after = found["after"]
+        self.after = None if after is None else Position(**after)
+        self.notes, self._journal = dict(found["notes"]), found
 
     @property
     def _current(self) -> Path:

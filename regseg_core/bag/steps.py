@@ -16,8 +16,8 @@ from regseg_core.messages import compressed, uncompressed
 #: Compressed images of more pixels are refused, as the node does.
 _MOST_PIXELS = 64_000_000
 
-#: So many other messages at most wait for the next frame of a camera.
-_CARRIED = 256
+#: Bytes of other messages that wait for the next frame of a camera, and how many, at most.
+_BYTES, _COUNT = 16 << 20, 1024
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def steps(
         if message.topic.name in copied:
             others.append(message)
         if camera is None:
-            if len(others) >= _CARRIED:
+            if len(others) >= _COUNT or sum(len(other.data) for other in others) >= _BYTES:
                 yield Step(others, position)
                 others = []
             continue

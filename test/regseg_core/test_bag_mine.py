@@ -64,5 +64,5 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_mined(tmp_path: Path) -> N
         main(command.split())
     assert str(ended.value).count("\n") == 0
     assert len(Pool.open(tmp_path / "pool")) == 3
-    with pytest.raises(SystemExit, match="exists: give another folder or split"):
+    with pytest.raises(SystemExit, match="exists: give another folder, new or empty"):
         main(command.split())
