@@ -135,7 +135,7 @@ def _read_folder(source: Path, pool: Pool) -> Iterator[tuple[int, Image]]:
     split = pool.split if (source / "images" / pool.split).is_dir() else None
     corrected = Pool.open(source, split, pool.labels)
     for number, name in enumerate(corrected.names):
-        found = pool.find(name)
+        found = pool.find(corrected.file_name(number))  # it takes a suffix away
         if found is None:
             raise AnnotationError(f"{source}: image {name!r} is not in {pool.root}")
         if corrected.shape(number) != pool.shape(found):

@@ -31,6 +31,7 @@ SHAPES = {
     "one 'class' & more": (8, 8),
     "nothing": (5, 9),
     "large": (150, 300),
+    "drive7.mcap_front-image-raw_17": (6, 11),
 }
 
 
