@@ -62,12 +62,15 @@ def write_labelstudio(
 def read_labelstudio(path: Path, pool: Pool) -> Iterator[tuple[int, Image]]:
     """The number in the pool and the H x W uint8 class indices of each task in an export ("JSON").
 
-    Of several annotations the one that is marked as ground truth, or the last. Without any, the
-    predictions are taken. Later masks lie on top; 255 where there is none.
+    Of several annotations the one that is marked as ground truth, or the last, without those of
+    people who skipped the task. Where none is left, the last prediction that is written out, or the
+    pool's label: Label Studio exports the ids of predictions only
+    (github.com/HumanSignal/label-studio/issues/5654). Later masks lie on top; 255 where there is
+    none.
 
     Raises AnnotationError with the task and the class of the mask: no brush mask, of an unknown
     class, or damaged; for images that the pool does not have in that size; for files of more than
-    512 MB. One task at a time is in memory, beside the file's text.
+    512 MB. DataError as `Pool.label` does. One task at a time is in memory, beside the file's text.
     """
     for place, task in enumerate(_tasks(path), 1):
         where = f"{path}: task {place}"
@@ -78,12 +81,11 @@ def read_labelstudio(path: Path, pool: Pool) -> Iterator[tuple[int, Image]]:
             number = pool.find(name)
             if number is None:
                 raise AnnotationError(f"is not in {pool.root}, split {pool.split!r}")
-            canvas = Canvas(pool.shape(number))
-            for result in _results(task):
-                _paint(canvas, pool, _checked(result, dict, "a result"))
+            results = _results(task)
+            label = pool.label(number) if results is None else _painted(pool, number, results)
         except AnnotationError as error:
             raise AnnotationError(f"{where}: {error}") from error
-        yield number, canvas.labels
+        yield number, label
 
 
 def _config(pool: Pool) -> str:
@@ -163,19 +165,30 @@ def _after_space(text: str, place: int) -> int:
     return place
 
 
-def _results(task: dict[str, Any]) -> list[Any]:
+def _results(task: dict[str, Any]) -> list[Any] | None:
+    """What the annotation or prediction that counts holds; None where the file has neither."""
     annotations = [
         _checked(entry, dict, "an annotation")
         for entry in _checked(task.get("annotations", []), list, "annotations")
     ]
     # Tasks that people have skipped are "cancelled".
     made = [entry for entry in annotations if not entry.get("was_cancelled")]
-    predictions = _checked(task.get("predictions", []), list, "predictions")
-    if not (chosen := made or predictions):
-        raise AnnotationError("has neither annotations nor predictions")
-    entries = [_checked(entry, dict, "a prediction") for entry in chosen]
+    predictions = [
+        _checked(entry, dict, "a prediction")
+        for entry in _checked(task.get("predictions", []), list, "predictions")
+        if not isinstance(entry, int)  # only its id
+    ]
+    if not (entries := made or predictions):
+        return None
     entries.sort(key=lambda e: (bool(e.get("ground_truth")), str(e.get("updated_at", ""))))
     return _checked(entries[-1].get("result"), list, "result")
+
+
+def _painted(pool: Pool, number: int, results: list[Any]) -> Image:
+    canvas = Canvas(pool.shape(number))
+    for result in results:
+        _paint(canvas, pool, _checked(result, dict, "a result"))
+    return canvas.labels
 
 
 def _paint(canvas: Canvas, pool: Pool, result: dict[str, Any]) -> None:

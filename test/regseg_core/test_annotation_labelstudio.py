@@ -110,6 +110,42 @@ def test_ground_truth_counts(small: Path) -> None:
     assert (from_labelstudio(small, tasks) == 2).all()
 
 
+@pytest.mark.parametrize("predictions", [{"predictions": [286]}, {"predictions": []}, {}])
+def test_a_skipped_image_keeps_the_pools_label(
+    pool: Path, tmp_path: Path, predictions: dict[str, Any]
+) -> None:
+    """Label Studio's export has the ids of predictions, not what they hold."""
+    export_pool(pool, "labelstudio", tmp_path / "out")
+    tasks = json.loads((tmp_path / "out" / "tasks-1.json").read_text("utf-8"))
+    for entry in tasks:
+        (prediction,) = entry.pop("predictions")
+        entry["annotations"] = [{"result": [], "was_cancelled": True}]
+        entry.update(predictions)
+        if entry["data"]["name"] == "row.png":  # the one that somebody has corrected
+            erased = {"result": prediction["result"][1:], "was_cancelled": False}
+            entry["annotations"].insert(0, erased)
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks))
+    assert import_pool([path], pool, tmp_path / "back") == Imported(len(SHAPES), 1)
+    before, after = Pool.open(pool), Pool.open(tmp_path / "back")
+    changed = [
+        name
+        for number, name in enumerate(before.names)
+        if not np.array_equal(before.label(number), after.label(number))
+    ]
+    assert changed == ["row"]
+
+
+def test_an_image_that_was_erased_has_no_classes(small: Path) -> None:
+    made = {"data": {"name": "a.png"}, "annotations": [{"result": []}], "predictions": [286]}
+    assert (from_labelstudio(small, made) == 255).all()
+
+
+def test_predictions_count_where_they_are_written_out(small: Path) -> None:
+    made = {"data": {"name": "a.png"}, "predictions": [286, task("pole")["annotations"][0]]}
+    assert (from_labelstudio(small, made) == 3).all()
+
+
 @pytest.mark.parametrize(
     "made, message",
     [
@@ -122,7 +158,7 @@ def test_ground_truth_counts(small: Path) -> None:
         (task("pole", value={"brushlabels": ["pole"], "format": "rle", "rle": [0]}), "words"),
         (task("pole", value={"brushlabels": ["pole"], "format": "png"}), "format 'png'"),
         ({"data": {"name": "b.png"}}, "is not in"),
-        ({"data": {"name": "a.png"}}, "neither annotations nor predictions"),
+        ({"data": {"name": "a.png"}, "predictions": ["x"]}, "a prediction is str"),
         ({"data": {"image": "a.png"}}, "data.name is NoneType"),
         ({"data": {"name": "a.png"}, "annotations": [3]}, "an annotation is int"),
         (3, "a task is int"),
