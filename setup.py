@@ -6,6 +6,14 @@ from setuptools import find_packages, setup
 
 NAME = "regseg_ros"
 
+BAGS = [
+    "rosbags>=0.11,<0.12",
+    "mcap>=1.3,<2",
+    "apsw>=3.46",
+    "lz4>=4.3",
+    "zstandard>=0.22",
+]
+
 
 def files(pattern: str) -> list[str]:
     return sorted(str(path) for path in Path().glob(pattern))
@@ -58,14 +66,8 @@ setup(
         # Engines from ONNX, built also without a GPU. A Jetson has TensorRT from JetPack.
         "tensorrt-rtx": ["tensorrt_rtx>=1.4", "onnx>=1.18", "onnxscript>=0.5"],
         # Bags without ROS; those of a fleet.
-        "bags": [
-            "rosbags>=0.11,<0.12",
-            "mcap>=1.3,<2",
-            "apsw>=3.46",
-            "lz4>=4.3",
-            "zstandard>=0.22",
-        ],
-        "fleet": ["ray[data]>=2.40,<3"],
+        "bags": BAGS,
+        "fleet": [*BAGS, "ray[data]>=2.40,<3"],
         # Cityscapes' own scorer, which a test holds ours against.
         "cityscapes": ["cityscapesScripts>=2.2"],
         # 2.6.2 and 2.6.3 were malicious releases.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
 
 import pyarrow
 from pyarrow import fs
@@ -18,6 +19,10 @@ from regseg_core.bag.parts import METADATA
 _FILES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _WILD = re.compile(r"[*?\[]")
 
+#: Scheme and authority, path, and query of an address. In a pattern a ? may also be any character:
+#: a query begins with a name and =.
+_ADDRESS = re.compile(r"(?s)([^:/]+://[^/?]*)(.*?)(\?\w+=.*)?")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -27,21 +32,30 @@ class Found:
     name: str
 
 
-def find_bags(pattern: str) -> list[Found]:
-    """All bags that a pattern fits, such as `logs/**/*.mcap` or `s3://bucket/logs/**`.
+def find_bags(pattern: str, out: str = "") -> list[Found]:
+    """All bags that a pattern fits, such as `logs/**/*.mcap` or `s3://bucket/logs/**?region=eu`.
 
     It may fit the folders of bags or files in them; a file that has no folder of a bag around it is
-    a bag by itself. Raises BagError where there are none, or two would have one name.
+    a bag by itself. What lies in `out`, or in a folder of a bag that is not whole yet, is left out.
+    Raises BagError where there are none, `out` is where they are, or two would be in one place.
     """
-    base, wild = _split(pattern)
-    filesystem, root, prefix = _opened(base)
+    base, wild = split(pattern)
+    filesystem, root = _opened(base)
+    made = _made(out, filesystem, root) if out else None
+    if made == ".":
+        raise BagError(f"{out} is where the bags are: give another folder for their labels")
     selector = fs.FileSelector(root, recursive=True, allow_not_found=True)
-    there = {entry.path for entry in filesystem.get_file_info(selector)}
+    there = {
+        entry.path
+        for entry in filesystem.get_file_info(selector)
+        if ".part/" not in (below := f"{_below(root, entry.path)}/")
+        and not (made and below.startswith(f"{made}/"))
+    }
     folders = {entry.rpartition("/")[0] for entry in there if entry.endswith(f"/{METADATA}")}
     fits = re.compile(_expression(wild))
     bags: dict[str, None] = {}
     for entry in sorted(there):
-        if not fits.fullmatch(entry.removeprefix(root).lstrip("/")):
+        if not fits.fullmatch(_below(root, entry)):
             continue
         folder = entry.rpartition("/")[0]
         if entry in folders:
@@ -50,17 +64,17 @@ def find_bags(pattern: str) -> list[Found]:
             bags[folder if folder in folders else entry] = None
     if not bags:
         raise BagError(f"no bag fits {pattern}: give the path of bags, or of .mcap or .db3 files")
-    found = [Found(prefix + bag, _name(bag.removeprefix(root).lstrip("/"))) for bag in bags]
-    counted = Counter(bag.name for bag in found)
-    if doubled := [bag.place for bag in found if counted[bag.name] > 1]:
-        raise BagError(f"{', '.join(doubled)} would have one name: label them in turn")
+    base = base if is_remote(base) else root
+    names = [_below(root, bag) for bag in bags]
+    found = [Found(joined(base, name), _name(name)) for name in names]
+    _check_names(found)
     return found
 
 
 def local_copy(place: str, folder: Path) -> Path:
     """The bag on this machine: itself, or a copy in that folder. Raises OSError."""
-    filesystem, path, prefix = _opened(place)
-    if not prefix:
+    filesystem, path = _opened(place)
+    if not is_remote(place):
         return Path(path)
     copy = folder / path.rpartition("/")[2]
     is_folder = filesystem.get_file_info(path).type == fs.FileType.Directory
@@ -76,27 +90,30 @@ def is_remote(place: str) -> bool:
 
 def is_finished(place: str) -> bool:
     """Whether a whole bag is there."""
-    filesystem, path, _ = _opened(place)
+    filesystem, path = _opened(place)
     return bool(filesystem.get_file_info(f"{path}/{METADATA}").type == fs.FileType.File)
 
 
 @contextmanager
-def attempt(place: str, most: int) -> Iterator[None]:
-    """While a bag is made there: counts, in a file beside it, the attempts that come to no end.
+def attempt(place: str, most: int, run: str, worker: str) -> Iterator[None]:
+    """While a bag is made there: notes, in a file beside it, who began and came to no end.
 
-    Raises BagError where there were as many as that.
+    Raises BagError where so many workers of the same run did. Those of other runs do not count: it
+    may have been the run that was ended.
     """
-    filesystem, path, _ = _opened(place)
+    filesystem, path = _opened(place)
     note = f"{path}.attempts"
-    count = 0
+    begun: list[str] = []
     if filesystem.get_file_info(note).type == fs.FileType.File:
         with filesystem.open_input_stream(note) as file:
-            count = len(file.read())
-    if count >= most:
-        raise BagError(f"{most} workers died of it: label it alone, or delete {note} to try again")
+            text = file.read().decode(errors="replace")
+        begun = [line for line in text.splitlines() if line.startswith(f"{run} ")]
+    if len(begun) >= most:
+        died = ", ".join(line.removeprefix(f"{run} ") for line in begun)
+        raise BagError(f"{len(begun)} workers died of it ({died}): label it alone, to see why")
     filesystem.create_dir(path.rpartition("/")[0], recursive=True)
     with filesystem.open_output_stream(note) as file:
-        file.write(b"." * (count + 1))
+        file.write("".join(f"{line}\n" for line in [*begun, f"{run} {worker}"]).encode())
     try:
         yield
     finally:  # a worker that dies does not come here
@@ -105,28 +122,76 @@ def attempt(place: str, most: int) -> Iterator[None]:
 
 def deliver(bag: Path, place: str) -> None:
     """Copies a bag there, what makes it whole last. Raises OSError."""
-    filesystem, path, _ = _opened(place)
+    filesystem, path = _opened(place)
     filesystem.create_dir(path, recursive=True)
     for file in sorted(bag.iterdir(), key=lambda file: file.name == METADATA):
         fs.copy_files(str(file), f"{path}/{file.name}", destination_filesystem=filesystem)
 
 
-def _split(pattern: str) -> tuple[str, str]:
-    """What is certain of a pattern, and the rest: folders of which a name is to be found."""
-    found = _WILD.search(pattern)
-    base = pattern[: found.start() if found else None].rpartition("/")[0]
-    return base or ("/" if pattern.startswith("/") else "."), pattern[len(base) :].lstrip("/")
+def split(pattern: str) -> tuple[str, str]:
+    """What is certain of a pattern, and the rest: folders of which a name is to be found.
+
+    What is certain of an address keeps its scheme, authority and query.
+    """
+    head, path, query = _parsed(pattern)
+    found = _WILD.search(path)
+    base = path[: found.start() if found else None].rpartition("/")[0]
+    wild = path[len(base) :].lstrip("/")
+    if head:
+        return f"{head}{base or '/'}{query}", unquote(wild)
+    return base or ("/" if path.startswith("/") else "."), wild
 
 
-def _opened(place: str) -> tuple[fs.FileSystem, str, str]:
-    """Its file system, its path there, and what comes before that in an address."""
+def joined(place: str, name: str) -> str:
+    """What lies below a folder or address, by its name there."""
+    head, path, query = _parsed(place)
+    return f"{head}{path.rstrip('/')}/{quote(name) if head else name}{query}"
+
+
+def _parsed(place: str) -> tuple[str, str, str]:
+    """Scheme and authority, path, and query; a path of this machine has nothing but itself."""
+    found = _ADDRESS.fullmatch(place)
+    return (found[1], found[2], found[3] or "") if found else ("", place, "")
+
+
+def _below(root: str, path: str) -> str:
+    return path.removeprefix(root).lstrip("/")
+
+
+def _made(out: str, filesystem: fs.FileSystem, root: str) -> str | None:
+    """Where the labels go, as a path below the bags' root; None where that is elsewhere."""
+    where, path = _opened(out)
+    if not where.equals(filesystem):
+        return None
+    if isinstance(where, fs.LocalFileSystem):
+        root, path = str(Path(root).resolve()), str(Path(path).resolve())
+    below = PurePosixPath(path)
+    return str(below.relative_to(root)) if below.is_relative_to(root) else None
+
+
+def _check_names(found: Sequence[Found]) -> None:
+    counted = Counter(bag.name for bag in found)
+    if doubled := [bag.place for bag in found if counted[bag.name] > 1]:
+        raise BagError(f"{', '.join(doubled)} would have one name: label them in turn")
+    for bag in found:
+        parts = bag.name.split("/")
+        for count in range(1, len(parts)):
+            if (around := "/".join(parts[:count])) in counted:
+                raise BagError(
+                    f"the labels of {bag.place} would lie in the bag {around}: rename one of the"
+                    " two, or label them in turn, into two folders"
+                )
+
+
+def _opened(place: str) -> tuple[fs.FileSystem, str]:
+    """Its file system, and its path there."""
     if not is_remote(place):
-        return fs.LocalFileSystem(), str(Path(place).absolute()), ""
+        return fs.LocalFileSystem(), str(Path(place).absolute())
     try:
         filesystem, path = fs.FileSystem.from_uri(place)
     except (pyarrow.ArrowInvalid, ValueError) as error:
         raise BagError(f"{place} is no address that can be opened: {error}") from error
-    return filesystem, path, place.rstrip("/").removesuffix(path)
+    return filesystem, path.rstrip("/") or "/"
 
 
 def _expression(pattern: str) -> str:

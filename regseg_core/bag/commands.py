@@ -9,12 +9,15 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from regseg_core import zoo
 from regseg_core.bag.label import Labelling
 from regseg_core.bag.mine import SHEET, mine
 from regseg_core.bag.outgoing import OUTPUT_NAMES
 from regseg_core.bag.parts import STORAGES
 from regseg_core.cli import add_segmenter_options, at_least, make_segmenter
+from regseg_core.errors import ArgumentError
 from regseg_core.files import check_folder
+from regseg_core.labels import BUILT_IN, LabelSet
 from regseg_core.mining.likeness import MIN_DISTANCE
 from regseg_core.mining.uncertainty import UNCERTAINTIES
 
@@ -54,8 +57,16 @@ def run_label(options: argparse.Namespace) -> list[str]:
 
 
 def _run_fleet(options: argparse.Namespace) -> list[str]:
-    from regseg_core.bag.fleet import Workers, label_fleet  # needs Arrow, and then Ray
-
+    try:
+        from regseg_core.bag.fleet import Workers, label_fleet
+    except ImportError as error:
+        raise ArgumentError(f'--ray needs Ray: pip install ".[fleet]" ({error})') from error
+    # Workers run elsewhere; what is wrong is said before they start.
+    if options.weights not in zoo.names():
+        options.weights = str(zoo.find(options.weights).absolute())
+    if options.labels is not None and options.labels not in BUILT_IN:
+        LabelSet.from_yaml(options.labels)
+        options.labels = str(Path(options.labels).absolute())
     workers = Workers(options.workers, options.cpus, options.gpus)
     make = partial(_labelling, options, quiet=True)
     reports = label_fleet(options.source, options.out, make, workers, options.topics, options.ray)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import socket
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from regseg_core.bag.addresses import (
     find_bags,
     is_finished,
     is_remote,
+    joined,
     local_copy,
 )
 from regseg_core.bag.label import Labelling, Report
@@ -33,6 +37,8 @@ from regseg_core.files import write_bytes
 _ATTEMPTS = 3
 
 REPORT = "fleet.json"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class BagReport:
     #: Why it could not be labelled, and what it lacks where it could; empty where all is well.
     failure: str = ""
     flaws: str = ""
+    #: The machine and process that labelled it; empty where another run did.
+    worker: str = ""
 
     @property
     def title(self) -> str:
@@ -65,31 +73,46 @@ class Workers:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.cpus <= 0 or self.gpus < 0:
+        if self.count < 1 or not (self.cpus > 0 and self.gpus >= 0):
             raise ArgumentError("give at least one worker, and CPUs for each of them")
+        if self.gpus > 1 and self.gpus % 1:
+            raise ArgumentError("give each worker whole GPUs, or a part of one")
+
+    def room(self, cpus: float, gpus: float) -> int:
+        """How many of them a machine with that has room for."""
+        room = cpus / self.cpus if not self.gpus else min(cpus / self.cpus, gpus / self.gpus)
+        return math.floor(room + 1e-6)  # three tenths are less than three times a tenth
 
 
 class Worker:
     """Labels one bag after the other with one network.
 
-    `make` gives that labelling; `topics` as in `find_cameras`. Bags are written below `out`.
+    `make` gives that labelling; `topics` as in `find_cameras`. Bags are written below `out`. `run`:
+    an id that all workers of one `label_fleet` share.
     """
 
-    def __init__(self, make: Callable[[], Labelling], topics: Sequence[str], out: str) -> None:
-        self._label, self._topics, self._out = make(), topics, out
+    def __init__(
+        self, make: Callable[[], Labelling], topics: Sequence[str], out: str, run: str
+    ) -> None:
+        self._label, self._topics, self._out, self._run = make(), topics, out, run
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A bag as `Found`, in a dict -> its BagReport, in one."""
         bag, started = Found(**row), time.monotonic()
         try:
-            with attempt(f"{self._out}/{bag.name}", _ATTEMPTS):
+            with attempt(joined(self._out, bag.name), _ATTEMPTS, self._run, self._name):
                 report = self._labelled(bag)
         except (RegSegError, OSError) as error:
-            return asdict(BagReport(bag.place, failure=str(error)))
-        return asdict(_reported(bag, report, round(time.monotonic() - started, 1)))
+            return asdict(BagReport(bag.place, failure=str(error), worker=self._name))
+        except Exception as error:  # a bug or a full memory: the other bags are to be labelled
+            _log.exception("%s cannot be labelled", bag.place)
+            failure = f"{type(error).__name__}: {error}"
+            return asdict(BagReport(bag.place, failure=failure, worker=self._name))
+        return asdict(_reported(bag, report, round(time.monotonic() - started, 1), self._name))
 
     def _labelled(self, bag: Found) -> Report:
-        place = f"{self._out}/{bag.name}"
+        place = joined(self._out, bag.name)
         with tempfile.TemporaryDirectory() as folder:
             source = local_copy(bag.place, Path(folder) / "in")
             # What another worker has begun in a folder of this machine goes on.
@@ -100,9 +123,9 @@ class Worker:
         return report
 
 
-def _reported(bag: Found, report: Report, seconds: float) -> BagReport:
+def _reported(bag: Found, report: Report, seconds: float, worker: str) -> BagReport:
     flaws = some_of(report.flaws)
-    return BagReport(bag.place, report.frames, report.damaged, seconds, flaws=flaws)
+    return BagReport(bag.place, report.frames, report.damaged, seconds, flaws=flaws, worker=worker)
 
 
 def label_fleet(
@@ -117,22 +140,28 @@ def label_fleet(
 
     `out`: a folder or an address, in which the bags lie as below the pattern. `address`: of a
     cluster of Ray, or local for one on this machine alone. Writes `fleet.json` into `out` where
-    that is a folder. Raises BagError where no bag fits, and ArgumentError without Ray.
+    that is a folder, whatever ends it. Raises BagError where no bag fits, and ArgumentError without
+    Ray or room for the workers.
     """
-    found = find_bags(pattern)
-    done = [bag for bag in found if is_finished(f"{out}/{bag.name}")]
-    reports = []
-    for bag in done:
-        print(f"{bag.place} is done already")
-        notes = {} if is_remote(out) else noted(Path(out) / bag.name)
-        reports.append(_reported(bag, Report(**notes), 0.0))
-    todo = [bag for bag in found if bag not in done]
-    for report in tqdm(_results(todo, out, make, workers, topics, address), "bags", len(todo)):
-        tqdm.write(report.title)
-        reports.append(report)
     if not is_remote(out):
-        text = json.dumps([asdict(report) for report in reports], indent=1)
-        write_bytes(Path(out) / REPORT, f"{text}\n".encode())
+        out = str(Path(out).absolute())  # workers run elsewhere
+    found = find_bags(pattern, out)
+    done = {bag for bag in found if is_finished(joined(out, bag.name))}
+    todo = [bag for bag in found if bag not in done]
+    reports = []
+    try:
+        for bag in found:
+            if bag in done:
+                print(f"{bag.place} is done already")
+                notes = {} if is_remote(out) else noted(Path(out) / bag.name)
+                reports.append(_reported(bag, Report(**notes), 0.0, ""))
+        for report in tqdm(_results(todo, out, make, workers, topics, address), "bags", len(todo)):
+            tqdm.write(report.title)
+            reports.append(report)
+    finally:
+        if reports and not is_remote(out):
+            text = json.dumps([asdict(report) for report in reports], indent=1)
+            write_bytes(Path(out) / REPORT, f"{text}\n".encode())
     return reports
 
 
@@ -146,15 +175,18 @@ def _results(
 ) -> Iterator[BagReport]:
     if not bags:
         return
+    workers = replace(workers, count=min(workers.count, len(bags)))
     ray = _ray(address, workers)
     try:
+        _check_room(ray.nodes(), workers)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         rows = ray.data.from_items([asdict(bag) for bag in bags], override_num_blocks=len(bags))
         results = rows.map(
             Worker,
-            fn_constructor_args=(make, topics, out),
-            compute=ray.data.ActorPoolStrategy(size=min(workers.count, len(bags))),
+            fn_constructor_args=(make, topics, out, uuid.uuid4().hex),
+            # A bag that waits for a busy worker could not go to an idle one.
+            compute=ray.data.ActorPoolStrategy(size=workers.count, max_tasks_in_flight_per_actor=1),
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
         )
@@ -170,16 +202,33 @@ def _ray(address: str, workers: Workers) -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ArgumentError(f'--ray needs Ray: pip install "ray[data]" ({error})') from error
+        raise ArgumentError(f'--ray needs Ray: pip install ".[fleet]" ({error})') from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-    if address == "local":
-        # For nobody but this machine.
-        start(
-            num_cpus=max(1, round(workers.count * workers.cpus)),
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-        )
-    else:
-        start(address)
+    start = partial(ray.init, address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        if address == "local":
+            # For nobody but this machine.
+            start(
+                num_cpus=math.ceil(workers.count * workers.cpus),
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+            )
+        else:
+            start()
+    except (ValueError, ConnectionError) as error:
+        why = " ".join(str(error).split())
+        raise ArgumentError(f"no cluster of Ray at {address}: {why}") from error
     return ray
+
+
+def _check_room(machines: Sequence[dict[str, Any]], workers: Workers) -> None:
+    """Raises ArgumentError where Ray would wait for ever for machines that are not there."""
+    has = [machine["Resources"] for machine in machines if machine["Alive"]]
+    room = sum(workers.room(one.get("CPU", 0), one.get("GPU", 0)) for one in has)
+    if room < workers.count:
+        cpus, gpus = (sum(one.get(kind, 0) for one in has) for kind in ("CPU", "GPU"))
+        raise ArgumentError(
+            f"no room for {workers.count} workers with {workers.cpus:g} CPUs and"
+            f" {workers.gpus:g} GPUs each, only for {room}: Ray has {len(has)} machines with"
+            f" {cpus:g} CPUs and {gpus:g} GPUs; give other --workers, --cpus or --gpus"
+        )

@@ -8,16 +8,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import bags
 import pytest
 
-from regseg_core.bag.addresses import attempt, deliver, find_bags, is_finished, local_copy
+from regseg_core.bag.addresses import (
+    attempt,
+    deliver,
+    find_bags,
+    is_finished,
+    joined,
+    local_copy,
+    split,
+)
 from regseg_core.bag.errors import BagError
+from regseg_core.bag.fleet import Worker, Workers
+from regseg_core.bag.label import Labelling, Report
 from regseg_core.bag.parts import unfinished
 from regseg_core.bag.recording import Recording
+from regseg_core.errors import ArgumentError
 
 SIZE = (96, 64)
 
@@ -65,6 +77,67 @@ def test_patterns_that_fit_nothing_or_too_much(tmp_path: Path) -> None:
         find_bags(f"{tmp_path}/*")
 
 
+def test_labels_are_no_bags_to_label(tmp_path: Path) -> None:
+    root, drive = fleet(tmp_path / "logs"), bags.drive(1, SIZE)
+    bags.write_bag(root / "labelled/monday/one", drive)
+    bags.write_bag(root / "monday/two labelled", drive)
+    (root / "monday/four.part").mkdir()
+    bags.write_mcap(root / "monday/four.part/four_0.mcap", drive)
+    wanted = {"monday/one", "monday/two", "monday/two labelled", "alone"}
+    for place in (str(root), f"file://{root}"):
+        for out in ("labelled", "monday/../labelled"):
+            assert {bag.name for bag in find_bags(f"{place}/**", f"{place}/{out}")} == wanted
+        assert len(find_bags(f"{place}/**", f"{tmp_path}/elsewhere")) == 5
+        with pytest.raises(BagError, match="is where the bags are: give another folder"):
+            find_bags(f"{place}/**", place)
+    for bag in find_bags(f"file://{root}/**/* labelled"):
+        assert local_copy(bag.place, tmp_path / "copy").name == "two labelled"
+
+
+def test_a_bag_in_a_folder_of_another_ones_name(tmp_path: Path) -> None:
+    (tmp_path / "monday").mkdir()
+    for name in ("monday.mcap", "monday/x.mcap"):
+        bags.write_mcap(tmp_path / name, bags.drive(1, SIZE))
+    with pytest.raises(BagError, match=r"labels of .*/x\.mcap would lie in the bag monday: rename"):
+        find_bags(f"{tmp_path}/**")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "base", "wild", "place"),
+    [
+        ("s3://b/logs/**", "s3://b/logs", "**", "s3://b/logs/a/x%20y.mcap"),
+        (
+            "s3://k:s@b/logs/*?endpoint_override=minio:9000&scheme=http",
+            "s3://k:s@b/logs?endpoint_override=minio:9000&scheme=http",
+            "*",
+            "s3://k:s@b/logs/a/x%20y.mcap?endpoint_override=minio:9000&scheme=http",
+        ),
+        (
+            "s3://b/2026-0?/a.mcap?region=eu",
+            "s3://b/?region=eu",
+            "2026-0?/a.mcap",
+            "s3://b/a/x%20y.mcap?region=eu",
+        ),
+        ("s3://b/a%20b/c%20*", "s3://b/a%20b", "c *", "s3://b/a%20b/a/x%20y.mcap"),
+        ("s3://b/**", "s3://b/", "**", "s3://b/a/x%20y.mcap"),
+        (
+            "abfss://cont@acc.dfs.core.windows.net/logs/**",
+            "abfss://cont@acc.dfs.core.windows.net/logs",
+            "**",
+            "abfss://cont@acc.dfs.core.windows.net/logs/a/x%20y.mcap",
+        ),
+        ("/logs/a?b=c/*", "/logs", "a?b=c/*", "/logs/a/x y.mcap"),
+        ("/*", "/", "*", "/a/x y.mcap"),
+        ("*.mcap", ".", "*.mcap", "./a/x y.mcap"),
+    ],
+)
+def test_an_address_keeps_its_account_and_query(
+    pattern: str, base: str, wild: str, place: str
+) -> None:
+    assert split(pattern) == (base, wild)
+    assert joined(base, "a/x y.mcap") == place
+
+
 def test_a_bag_goes_to_an_address_and_back(tmp_path: Path) -> None:
     source = bags.write_bag(tmp_path / "drive", bags.drive(2, SIZE), files=2)
     place = f"file://{tmp_path}/store/labelled"
@@ -77,41 +150,66 @@ def test_a_bag_goes_to_an_address_and_back(tmp_path: Path) -> None:
         assert len([*recording.messages()]) == 6
 
 
+@pytest.mark.integration
 def test_a_bag_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     place = str(tmp_path / "out/bag")
     for _ in range(3):  # an attempt that comes to an end, even by an error, is none that kills
-        with pytest.raises(OSError, match="full"), attempt(place, 2):
+        with pytest.raises(OSError, match="full"), attempt(place, 2, "first", "pc:1"):
             raise OSError("the disk is full")
     script = f"""
-import os
+import os, sys
 from regseg_core.bag.addresses import attempt
-with attempt({place!r}, 2):
+with attempt({place!r}, 2, sys.argv[1], "pc:" + sys.argv[2]):
     os._exit(9)
 """
-    for _ in range(2):
-        assert subprocess.run([sys.executable, "-c", script]).returncode == 9
-    with pytest.raises(BagError, match="2 workers died of it"), attempt(place, 2):
+    for run, worker in [("first", "2"), ("second", "3"), ("second", "4")]:
+        assert subprocess.run([sys.executable, "-c", script, run, worker]).returncode == 9
+    with (
+        pytest.raises(BagError, match=r"2 workers died of it \(pc:3, pc:4\)"),
+        attempt(place, 2, "second", "pc:5"),
+    ):
+        pass
+    with attempt(place, 2, "third", "pc:6"):  # what ended another run need not be the bag
+        pass
+    assert not [*(tmp_path / "out").iterdir()]
+
+
+class FullMemory(Labelling):
+    """As on a machine with too little of it."""
+
+    def __init__(self) -> None:
         pass
 
-
-def children(process: int) -> Iterator[int]:
-    """All processes below one."""
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            yield child
-            yield from children(child)
+    def __call__(
+        self, source: Path, out: Path, asked: Sequence[str] = (), resume: bool = False
+    ) -> Report:
+        raise MemoryError(f"no room for {source.name}")
 
 
-def workers(driver: int) -> list[int]:
-    """Ray's processes that label: it names them after what they do."""
-    found = []
-    for process in children(driver):
-        try:
-            name = Path(f"/proc/{process}/cmdline").read_text()
-        except OSError:  # it has just ended
-            continue
-        if name.startswith("ray::") and "Worker" in name:
-            found.append(process)
+def test_a_bug_costs_one_bag(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(FullMemory, [], str(tmp_path / "out"), "run")
+    report = worker({"place": str(tmp_path / "one"), "name": "one"})
+    assert report["failure"] == "MemoryError: no room for one"
+    assert report["worker"].endswith(f":{os.getpid()}")
+    assert "Traceback" in caplog.text and "one cannot be labelled" in caplog.text
+    assert not [*(tmp_path / "out").iterdir()]
+
+
+def test_machines_have_room_for_whole_workers() -> None:
+    assert Workers(1, 0.1).room(0.3, 0) == 3
+    assert Workers(1, 4).room(7, 0) == 1
+    assert Workers(1, 1, 1).room(16, 2) == 2
+    assert Workers(1, 1, 0.5).room(3, 2) == 3
+    with pytest.raises(ArgumentError, match="whole GPUs, or a part of one"):
+        Workers(1, 1, 1.5)
+
+
+def begun(out: Path) -> dict[str, int]:
+    """The bags that are being labelled, each with its worker's process."""
+    found = {}
+    for note in out.rglob("*.attempts"):
+        with suppress(OSError, IndexError):  # it has just ended, or begun
+            found[note.stem] = int(note.read_text().split()[-1].rpartition(":")[2])
     return found
 
 
@@ -131,12 +229,14 @@ def test_a_worker_that_dies_is_replaced_and_its_bag_redone(tmp_path: Path) -> No
     log = (tmp_path / "log").open("w+")
     with subprocess.Popen(command(f"{root}/**", out), stdout=log, stderr=log) as process:
         deadline = time.monotonic() + 120
-        while not [*out.rglob("*.part")]:
+        while len({*(working := begun(out)).values()}) < 2 or not [*out.rglob("*.part")]:
             assert process.poll() is None and time.monotonic() < deadline, Path(
                 log.name
             ).read_text()
             time.sleep(0.05)
-        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        working.pop("damaged", None)
+        bag, killed = working.popitem()
+        os.kill(killed, signal.SIGKILL)
         ended = process.wait(300)
     said = Path(log.name).read_text()
     assert ended == 1 and "labelled 3 of 4 bags" in said and "error: " in said, said
@@ -146,9 +246,11 @@ def test_a_worker_that_dies_is_replaced_and_its_bag_redone(tmp_path: Path) -> No
                 times = [message.time_ns for message in recording.messages([topic])]
                 assert len(times) == len(set(times)) == 150
         assert not unfinished(out / name).exists()
-    reports = {Path(r["bag"]).name: r for r in json.loads((out / "fleet.json").read_text())}
+    reports = {Path(r["bag"]).stem: r for r in json.loads((out / "fleet.json").read_text())}
     assert reports["one"]["frames"] == 300 and not reports["one"]["failure"]
     assert reports["damaged"]["failure"] and reports["damaged"]["frames"] == 0
+    assert not reports[bag]["worker"].endswith(f":{killed}")
+    assert len({report["worker"] for report in reports.values()}) > 1
     written = (out / "monday/one/metadata.yaml").stat().st_mtime_ns
     again = subprocess.run(command(f"{root}/**", out), capture_output=True, text=True)
     assert again.returncode == 1 and again.stdout.count("is done already") == 3, again.stderr
@@ -162,3 +264,24 @@ def test_workers_have_cores() -> None:
     assert said.returncode == 1 and said.stderr == (
         "error: give at least one worker, and CPUs for each of them\n"
     )
+
+
+@pytest.mark.slow
+def test_workers_that_fit_nowhere(tmp_path: Path) -> None:
+    bags.write_mcap(tmp_path / "one.mcap", bags.drive(1, SIZE))
+    asked = command(f"{tmp_path}/*", tmp_path / "out", "--gpus", "64")
+    # Somebody's cluster, which local is not.
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:9"}
+    said = subprocess.run(asked, capture_output=True, text=True, env=environment)
+    assert said.returncode == 1 and said.stderr.splitlines()[-1].startswith(
+        "error: no room for 1 workers with 0.5 CPUs and 64 GPUs each, only for 0: Ray has 1 machine"
+    ), said.stderr
+    said = subprocess.run([*asked, "--ray", "auto"], capture_output=True, text=True)
+    assert said.returncode == 1 and "\nerror: no cluster of Ray at auto: " in f"\n{said.stderr}"
+    assert "Traceback" not in said.stderr
+
+
+def test_weights_are_looked_for_before_workers_start() -> None:
+    asked = command("x", Path("y"), "--weights", "none.safetensors")
+    said = subprocess.run(asked, capture_output=True, text=True)
+    assert said.returncode == 1 and said.stderr.startswith("error: no weights 'none.safetensors'")
