@@ -215,7 +215,7 @@ def _ray(address: str, workers: Workers) -> Any:
             )
         else:
             start()
-    except (ValueError, ConnectionError) as error:
+    except (ValueError, ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         why = " ".join(str(error).split())
         raise ArgumentError(f"no cluster of Ray at {address}: {why}") from error
     return ray
