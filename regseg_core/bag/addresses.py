@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pyarrow
 from pyarrow import fs
 
 from regseg_core.bag.errors import BagError
-from regseg_core.bag.parts import METADATA
+from regseg_core.bag.parts import JOURNAL, METADATA, parse_journal
 
 _FILES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _WILD = re.compile(r"[*?\[]")
@@ -92,6 +93,16 @@ def is_finished(place: str) -> bool:
     """Whether a whole bag is there."""
     filesystem, path = _opened(place)
     return bool(filesystem.get_file_info(f"{path}/{METADATA}").type == fs.FileType.File)
+
+
+def journal_of(place: str) -> dict[str, Any]:
+    """What was asked for and noted of a bag there. Raises BagError where nothing can be read."""
+    filesystem, path = _opened(place)
+    try:
+        with filesystem.open_input_stream(f"{path}/{JOURNAL}") as file:
+            return parse_journal(place, file.read())
+    except FileNotFoundError as error:
+        raise BagError(f"{place} is no labelled bag: give another place, or delete it") from error
 
 
 @contextmanager

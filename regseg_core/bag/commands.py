@@ -14,6 +14,7 @@ from regseg_core.bag.label import Labelling
 from regseg_core.bag.mine import SHEET, mine
 from regseg_core.bag.outgoing import OUTPUT_NAMES
 from regseg_core.bag.parts import STORAGES
+from regseg_core.calibration import sha256_of
 from regseg_core.cli import add_segmenter_options, at_least, make_segmenter
 from regseg_core.errors import ArgumentError
 from regseg_core.files import check_folder
@@ -69,7 +70,15 @@ def _run_fleet(options: argparse.Namespace) -> list[str]:
         options.labels = str(Path(options.labels).absolute())
     workers = Workers(options.workers, options.cpus, options.gpus)
     make = partial(_labelling, options, quiet=True)
-    reports = label_fleet(options.source, options.out, make, workers, options.topics, options.ray)
+    asked = {
+        "outputs": list(dict.fromkeys(options.outputs)),
+        "all_topics": options.all_topics,
+        "storage": options.storage,
+        "weights": sha256_of(zoo.find(options.weights)),
+    }
+    reports = label_fleet(
+        options.source, options.out, make, workers, options.topics, options.ray, asked
+    )
     print(f"labelled {sum(not report.failure for report in reports)} of {len(reports)} bags")
     return [report.title for report in reports if report.failure or report.flaws]
 

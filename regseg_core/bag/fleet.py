@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,11 @@ from regseg_core.bag.addresses import (
     is_finished,
     is_remote,
     joined,
+    journal_of,
     local_copy,
 )
 from regseg_core.bag.label import Labelling, Report
-from regseg_core.bag.parts import noted
+from regseg_core.bag.parts import refuse_others
 from regseg_core.errors import ArgumentError, RegSegError, some_of
 from regseg_core.files import write_bytes
 
@@ -135,26 +136,30 @@ def label_fleet(
     workers: Workers,
     topics: Sequence[str] = (),
     address: str = "local",
+    asked: Mapping[str, Any] | None = None,
 ) -> list[BagReport]:
     """Labels all bags that a pattern fits; those whose labels are there already are left alone.
 
     `out`: a folder or an address, in which the bags lie as below the pattern. `address`: of a
-    cluster of Ray, or local for one on this machine alone. Writes `fleet.json` into `out` where
-    that is a folder, whatever ends it. Raises BagError where no bag fits, and ArgumentError without
-    Ray or room for the workers.
+    cluster of Ray, or local for one on this machine alone. `asked`: what bags that are there have
+    to be made with, of what `Labelling` notes. Writes `fleet.json` into `out` where that is a
+    folder, whatever ends it. Raises BagError where no bag fits or one was made otherwise, and
+    ArgumentError without Ray or room for the workers.
     """
     if not is_remote(out):
         out = str(Path(out).absolute())  # workers run elsewhere
     found = find_bags(pattern, out)
-    done = {bag for bag in found if is_finished(joined(out, bag.name))}
+    places = {bag: joined(out, bag.name) for bag in found}
+    done = {bag: journal_of(place) for bag, place in places.items() if is_finished(place)}
+    for bag, journal in done.items():
+        refuse_others(places[bag], journal, asked or {})
     todo = [bag for bag in found if bag not in done]
     reports = []
     try:
         for bag in found:
             if bag in done:
                 print(f"{bag.place} is done already")
-                notes = {} if is_remote(out) else noted(Path(out) / bag.name)
-                reports.append(_reported(bag, Report(**notes), 0.0, ""))
+                reports.append(_reported(bag, Report(**done[bag]["notes"]), 0.0, ""))
         for report in tqdm(_results(todo, out, make, workers, topics, address), "bags", len(todo)):
             tqdm.write(report.title)
             reports.append(report)

@@ -58,36 +58,33 @@ def is_finished(out: Path) -> bool:
 def read_journal(folder: Path) -> dict[str, Any]:
     """What was asked for and noted. Raises BagError where that cannot be read."""
     try:
-        found: dict[str, Any] = json.loads((folder / JOURNAL).read_text())
+        return parse_journal(str(folder), (folder / JOURNAL).read_bytes())
+    except FileNotFoundError as error:
+        raise BagError(f"{folder} is no labelled bag: give another place, or delete it") from error
+
+
+def parse_journal(place: str, text: bytes) -> dict[str, Any]:
+    """The journal of a bag at that place. Raises BagError for a damaged one."""
+    try:
+        found: dict[str, Any] = json.loads(text)
         after = found["after"]
         if not all(isinstance(found[key], dict) for key in ("asked", "notes")):
             raise TypeError
         if after is not None:
             Position(**after)
-    except FileNotFoundError as error:
-        raise BagError(f"{folder} is no labelled bag: give another place, or delete it") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise BagError(f"{folder / JOURNAL} is damaged: delete {folder}") from error
+        raise BagError(f"{place}/{JOURNAL} is damaged: delete {place}") from error
     return found
 
 
-def refuse_others(folder: Path, journal: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raises BagError where something else was asked for."""
+def refuse_others(place: Path | str, journal: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raises BagError where something of what is asked was another thing then."""
     theirs, ours = journal["asked"], json.loads(json.dumps(asked))
-    if theirs != ours:
-        changed = [key for key in ours if ours[key] != theirs.get(key)]
+    if changed := [key for key in ours if ours[key] != theirs.get(key)]:
         raise BagError(
-            f"{folder} was made with another {', '.join(changed) or 'option'}: go on with what it"
-            " was made with, or delete it"
+            f"{place} was made with another {', '.join(changed)}: go on with what it was made with,"
+            " or delete it"
         )
-
-
-def noted(out: Path) -> dict[str, Any]:
-    """What was noted when a bag was finished; empty where that cannot be read."""
-    try:
-        return dict(read_journal(out)["notes"])
-    except (BagError, OSError):
-        return {}
 
 
 class Parts:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rosbags.interfaces import QosDurability, QosReliability
 from regseg_core import Segmenter
 from regseg_core.bag.__main__ import main
 from regseg_core.bag.errors import BagError
+from regseg_core.bag.fleet import Workers, label_fleet
 from regseg_core.bag.label import Labelling
 from regseg_core.bag.outgoing import LABEL_INFO
 from regseg_core.bag.parts import unfinished
@@ -166,7 +168,8 @@ SCRIPT = """
     import sys
     from pathlib import Path
     from regseg_core import Segmenter
-    from regseg_core.bag.label import Labelling
+    from regseg_core.bag.fleet import Workers, label_fleet
+from regseg_core.bag.label import Labelling
     if __name__ == "__main__":
         segment = Segmenter(device="cpu", precision="float32", backend="eager")
         labelling = Labelling(segment, ["label"], all_topics=True, quiet=True, part_seconds=0.3)
@@ -242,6 +245,18 @@ def test_a_labelling_goes_on_with_what_it_was_begun_with_alone(
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BagError, match="is being written by another process"):
             labelling(source, tmp_path / "busy", resume=True)
+
+
+def test_a_fleets_bags_that_were_labelled_otherwise_are_refused(
+    segment: Segmenter, tmp_path: Path
+) -> None:
+    source, out = bags.write_bag(tmp_path / "logs/one", bags.drive(1, SIZE)), tmp_path / "out"
+    labelling = Labelling(segment, ["label"], quiet=True)
+    labelling(source, out / "one")
+    done = partial(label_fleet, f"{source.parent}/*", str(out), lambda: labelling, Workers(1))
+    assert [report.frames for report in done(asked={"outputs": ["label"]})] == [2]
+    with pytest.raises(BagError, match="one was made with another storage: go on with what"):
+        done(asked={"outputs": ["label"], "storage": "sqlite3"})
 
 
 def test_outputs_that_the_weights_cannot_give(tmp_path: Path) -> None:
