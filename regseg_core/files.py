@@ -58,6 +58,11 @@ def check_folder(folder: Path) -> None:
         raise FileError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
+def holds_something(folder: Path) -> bool:
+    """Whether nothing new may be made there: a folder with something in it, or no folder."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
 def clear_partial(folder: Path) -> None:
     """Deletes what a killed process was writing into a folder that no other one writes to."""
     for partial in folder.glob(".*.partial"):

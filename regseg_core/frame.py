@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from regseg_core.arrays import Image
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import FrameError
 from regseg_core.rotation import ROTATIONS
+
+Result = TypeVar("Result")
 
 
 class Kind(NamedTuple):
@@ -76,6 +78,20 @@ def _check(pixels: Image, encoding: str) -> tuple[int, int]:
     if encoding not in ENCODINGS:
         raise FrameError(f"encoding {encoding!r}: convert to one of {', '.join(ENCODINGS)}")
     return ENCODINGS[encoding].check(pixels)
+
+
+def by_kind(
+    frames: Sequence[Frame], compute: Callable[[list[Frame]], Iterable[Result]]
+) -> list[Result]:
+    """What `compute` makes of each frame, in their order; it gets all frames of a kind at once."""
+    alike: dict[Kind, list[int]] = {}
+    for index, frame in enumerate(frames):
+        alike.setdefault(frame.kind, []).append(index)
+    found: dict[int, Result] = {}
+    for indices in alike.values():
+        results = compute([frames[index] for index in indices])
+        found.update(zip(indices, results, strict=True))
+    return [found[index] for index in range(len(frames))]
 
 
 def stacked(frames: Sequence[Frame]) -> Tensor:

@@ -17,6 +17,8 @@ from regseg_core.files import FileError, write_bytes
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
+#: How a file or message with a JPEG begins.
+JPEG_START = b"\xff\xd8\xff"
 
 #: Reads RGB at once; OpenCV has it from 4.11 on, distributions have older ones.
 _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)

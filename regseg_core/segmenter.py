@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from regseg_core.calibration import Calibration
 from regseg_core.device import choose_device, device_title, give_up
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
-from regseg_core.frame import Frame, Kind, stacked
+from regseg_core.frame import Frame, by_kind, stacked
 from regseg_core.labels import LabelSet
 from regseg_core.model import SegmentationNetwork
 from regseg_core.precision import float_precision, float_type
@@ -136,20 +136,15 @@ class Segmenter:
         Raises BackendError where a named backend cannot run them, of which CompilingError says that
         it cannot yet, and what a named backend raises. With auto another one takes the frames over.
         """
-        alike: dict[Kind, list[int]] = {}
-        for index, frame in enumerate(frames):
-            alike.setdefault(frame.kind, []).append(index)
-        found: dict[int, Segmentation] = {}
-        for indices in alike.values():
-            while indices:
-                count = self._batch(len(indices))
-                batch, indices = indices[:count], indices[count:]
-                planes = self._planes([frames[index] for index in batch], confidence)
-                for index, (labels, *rest) in zip(batch, planes, strict=True):
-                    found[index] = Segmentation(
-                        labels, rest[0] if confidence else None, self.labels, frames[index]
-                    )
-        return [found[index] for index in range(len(frames))]
+        return by_kind(frames, partial(self._in_batches, confidence=confidence))
+
+    def _in_batches(self, frames: list[Frame], confidence: bool) -> Iterator[Segmentation]:
+        """Of frames of one kind."""
+        while frames:
+            count = self._batch(len(frames))
+            batch, frames = frames[:count], frames[count:]
+            for frame, (labels, *rest) in zip(batch, self._planes(batch, confidence), strict=True):
+                yield Segmentation(labels, rest[0] if confidence else None, self.labels, frame)
 
     def _planes(self, frames: list[Frame], confidence: bool) -> list[tuple[Image, ...]]:
         """Of frames of one kind, as one batch: labels and, where asked for, confidence of each."""

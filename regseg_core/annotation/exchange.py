@@ -18,7 +18,7 @@ from regseg_core.annotation.pool import AnnotationError, Pool
 from regseg_core.arrays import Image
 from regseg_core.data.labelled import refuse_other_classes
 from regseg_core.errors import ArgumentError
-from regseg_core.files import FileError
+from regseg_core.files import FileError, holds_something
 from regseg_core.labels import LabelSet
 
 #: What an export can be for.
@@ -58,7 +58,7 @@ def export_pool(
     for name in (*source.labels.names, *source.names):
         if _NOT_IN_XML.search(name):
             raise AnnotationError(f"{pool}: the name {name!r} fits into no XML: give another")
-    if _holds_something(out):
+    if holds_something(out):
         raise FileError(f"{out} exists: give another folder")
     with _beside(out) as folder:
         if to == "cvat":
@@ -95,7 +95,7 @@ def import_pool(
     out_split = out_split or base.split
     labels = _classes_of(out, base.labels)
     with _beside(out) as folder:
-        if _holds_something(out):
+        if holds_something(out):
             shutil.copyfile(out / "labels.yaml", folder / "labels.yaml")
         for kind in ("images", "labels"):
             if (out / kind / out_split).exists():
@@ -145,7 +145,7 @@ def _read_folder(source: Path, pool: Pool) -> Iterator[tuple[int, Image]]:
 
 def _classes_of(out: Path, labels: LabelSet) -> LabelSet:
     """The classes of a data set that is there; else these."""
-    if not _holds_something(out):
+    if not holds_something(out):
         return labels
     if not (out / "labels.yaml").is_file():
         raise FileError(f"{out} exists, and is no data set with labels.yaml: give another folder")
@@ -153,10 +153,6 @@ def _classes_of(out: Path, labels: LabelSet) -> LabelSet:
     if set(there.names) != set(labels.names):
         refuse_other_classes(out, there, labels)
     return there
-
-
-def _holds_something(folder: Path) -> bool:
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 @contextmanager
@@ -180,7 +176,7 @@ def _beside(out: Path) -> Iterator[Path]:
 
 def _place(folder: Path, out: Path) -> None:
     """Puts what is complete in its place: the folder, or its split into a data set."""
-    if not _holds_something(out):
+    if not holds_something(out):
         folder.replace(out)
         return
     placed: list[Path] = []

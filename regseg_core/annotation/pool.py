@@ -39,9 +39,9 @@ from regseg_core.data.layouts import open_images
 from regseg_core.errors import RegSegError
 from regseg_core.files import FileError, write_bytes
 from regseg_core.labels import LabelSet
-from regseg_core.media import write_image
+from regseg_core.media import JPEG_START, write_image
 
-_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+_SUFFIXES = {JPEG_START: ".jpg", b"\x89PNG": ".png"}
 
 
 class AnnotationError(RegSegError, ValueError):

@@ -15,7 +15,7 @@ import pyarrow
 from pyarrow import fs
 
 from regseg_core.bag.errors import BagError
-from regseg_core.bag.parts import JOURNAL, METADATA, parse_journal
+from regseg_core.bag.parts import JOURNAL, METADATA, read_journal
 
 _FILES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _WILD = re.compile(r"[*?\[]")
@@ -98,11 +98,12 @@ def is_finished(place: str) -> bool:
 def journal_of(place: str) -> dict[str, Any]:
     """What was asked for and noted of a bag there. Raises BagError where nothing can be read."""
     filesystem, path = _opened(place)
-    try:
+
+    def read() -> bytes:
         with filesystem.open_input_stream(f"{path}/{JOURNAL}") as file:
-            return parse_journal(place, file.read())
-    except FileNotFoundError as error:
-        raise BagError(f"{place} is no labelled bag: give another place, or delete it") from error
+            return bytes(file.read())
+
+    return read_journal(place, read)
 
 
 @contextmanager

@@ -78,6 +78,12 @@ def find_cameras(recording: Recording, asked: Sequence[str] = ()) -> list[Camera
     return found
 
 
+def count_frames(recording: Recording, cameras: Sequence[Camera]) -> int | None:
+    """Images of those cameras, as the recorder counted them; None where it did not come to that."""
+    counts = [recording.topics[camera.topic].count for camera in cameras]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def _is_colour(recording: Recording, topic: str) -> bool:
     """Whether it is a camera's, neither depth nor an output of the node; by its first message."""
     if topic.startswith("/regseg/") or "compressedDepth" in topic:

@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from regseg_core import zoo
-from regseg_core.bag.label import Labelling
+from regseg_core.bag.label import Labelling, recipe
 from regseg_core.bag.mine import SHEET, mine
 from regseg_core.bag.outgoing import OUTPUT_NAMES
 from regseg_core.bag.parts import STORAGES
-from regseg_core.calibration import sha256_of
 from regseg_core.cli import add_segmenter_options, at_least, make_segmenter
 from regseg_core.errors import ArgumentError
 from regseg_core.files import check_folder
@@ -70,12 +69,7 @@ def _run_fleet(options: argparse.Namespace) -> list[str]:
         options.labels = str(Path(options.labels).absolute())
     workers = Workers(options.workers, options.cpus, options.gpus)
     make = partial(_labelling, options, quiet=True)
-    asked = {
-        "outputs": list(dict.fromkeys(options.outputs)),
-        "all_topics": options.all_topics,
-        "storage": options.storage,
-        "weights": sha256_of(zoo.find(options.weights)),
-    }
+    asked = recipe(options.outputs, options.all_topics, options.storage, zoo.find(options.weights))
     reports = label_fleet(
         options.source, options.out, make, workers, options.topics, options.ray, asked
     )

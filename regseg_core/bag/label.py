@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from regseg_core.bag.cameras import Camera, find_cameras
+from regseg_core.bag.cameras import Camera, count_frames, find_cameras
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.outgoing import (
     copied_channel,
@@ -20,12 +20,12 @@ from regseg_core.bag.outgoing import (
     output_message,
     output_of,
 )
-from regseg_core.bag.parts import SECONDS, Channel, Parts, read_journal, refuse_others
+from regseg_core.bag.parts import JOURNAL, SECONDS, Channel, Parts, read_journal, refuse_others
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import Step, steps
 from regseg_core.calibration import sha256_of
 from regseg_core.errors import ArgumentError
-from regseg_core.frame import Frame, Kind
+from regseg_core.frame import Frame, Kind, by_kind
 from regseg_core.groups import Groups
 from regseg_core.outputs import Style
 from regseg_core.pipelining import WriteBehind, batch_on, pipelined
@@ -61,7 +61,17 @@ class Report:
 
     def note(self, flaws: Sequence[str]) -> None:
         """Adds what is new of a bag's flaws."""
-        self.flaws += [flaw for flaw in flaws if flaw not in self.flaws]
+        self.flaws = list(dict.fromkeys([*self.flaws, *flaws]))
+
+
+def recipe(outputs: Sequence[str], all_topics: bool, storage: str, weights: Path) -> dict[str, Any]:
+    """What has to be equal in all bags of a fleet; arguments as `Labelling` takes them."""
+    return {
+        "outputs": list(dict.fromkeys(outputs)),
+        "all_topics": all_topics,
+        "storage": storage,
+        "weights": sha256_of(weights),
+    }
 
 
 class Labelling:
@@ -69,9 +79,9 @@ class Labelling:
 
     `outputs`: names of `outgoing.OUTPUT_NAMES`. `all_topics`: the other bag's own messages come
     along. `storage`: a name of `parts.STORAGES`. `part_seconds`: as much work is lost at most where
-    it is killed. All frames of a kind are segmented by one backend,
-    the best that works, so that it does not matter where a labelling is taken up again. Raises
-    ArgumentError for outputs that the weights cannot give.
+    it is killed. All frames of a kind are segmented by one backend, the best that works, so that it
+    does not matter where a labelling is taken up again. Raises ArgumentError for outputs that the
+    weights cannot give.
     """
 
     def __init__(
@@ -106,10 +116,10 @@ class Labelling:
         """
         with Recording(source) as recording:
             cameras = find_cameras(recording, asked)
-            recipe = self._recipe(recording, cameras)
+            same = self._recipe(recording, cameras)
             if resume and out.exists():
-                journal = read_journal(out)
-                refuse_others(out, journal, recipe)
+                journal = read_journal(out, (out / JOURNAL).read_bytes)
+                refuse_others(out, journal, same)
                 return Report(**journal["notes"])
             made, copied = self._made(cameras), self._copied(recording)
             if taken := {channel.topic for channel in made} & recording.topics.keys():
@@ -119,13 +129,14 @@ class Labelling:
                 )
             told = partial(label_info_message, self._segment.labels)
             latched = {f"{camera.prefix}/label_info": told for camera in cameras}
-            channels, seconds = [*made, *copied], self._part_seconds
-            with Parts(out, self._storage, channels, recipe, latched, resume, seconds) as bag:
+            channels, along = [*made, *copied], {channel.topic for channel in copied}
+            bag = Parts(out, self._storage, channels, same, latched, resume, self._part_seconds)
+            with bag:
                 report = Report(**bag.notes)
                 if bag.is_new and self._all_topics:
-                    left = recording.topics.keys() - {channel.topic for channel in copied}
+                    left = recording.topics.keys() - along
                     report.flaws += [f"{name} is left out: its type is unknown" for name in left]
-                self._label(recording, cameras, {channel.topic for channel in copied}, bag, report)
+                self._label(recording, cameras, along, bag, report)
         return report
 
     def _label(
@@ -136,9 +147,6 @@ class Labelling:
         bag: Parts,
         report: Report,
     ) -> None:
-        counts = [recording.topics[camera.topic].count for camera in cameras]
-        total = None if None in counts else sum(count or 0 for count in counts)
-
         def write(step: Step, result: Segmentation | None) -> None:
             for other in step.others:
                 bag.write(other.topic.name, other.time_ns, other.data)
@@ -151,12 +159,9 @@ class Labelling:
             bag.reached(step.position, vars(report))
 
         def compute(batch: Sequence[Step]) -> list[Segmentation | None]:
-            alike: dict[Kind, list[Frame]] = {}
-            for step in batch:
-                if step.frame is not None:
-                    alike.setdefault(step.frame.kind, []).append(step.frame)
-            found = {kind: iter(self._segmented(same, report)) for kind, same in alike.items()}
-            return [None if s.frame is None else next(found[s.frame.kind]) for s in batch]
+            frames = [step.frame for step in batch if step.frame is not None]
+            seen = iter(by_kind(frames, partial(self._segmented, report=report)))
+            return [None if step.frame is None else next(seen) for step in batch]
 
         def finish() -> None:
             report.note(recording.flaws)
@@ -165,7 +170,7 @@ class Labelling:
         read = steps(recording, cameras, copied, bag.after)
         batch = batch_on(self._segment.device)
         bar = tqdm(
-            total=total,
+            total=count_frames(recording, cameras),
             initial=report.frames + report.damaged,
             unit="frame",
             desc=f"labelling {recording.path.name}",
@@ -231,10 +236,7 @@ class Labelling:
         return {
             "source": [recording.path.name, recording.start_ns, recording.end_ns, counts],
             "topics": {camera.topic: camera.prefix for camera in cameras},
-            "outputs": self._outputs,
-            "all_topics": self._all_topics,
-            "storage": self._storage,
-            "weights": sha256_of(self._segment.job(spec).path),
+            **recipe(self._outputs, self._all_topics, self._storage, self._segment.job(spec).path),
             "size": self._segment.size,
             "precision": self._segment.precision,
         }

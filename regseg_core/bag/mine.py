@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from regseg_core.annotation.pool import Pool
 from regseg_core.arrays import Image
-from regseg_core.bag.cameras import find_cameras
+from regseg_core.bag.cameras import count_frames, find_cameras
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.recording import Recording
-from regseg_core.bag.steps import Step, steps
+from regseg_core.bag.steps import steps
 from regseg_core.errors import ArgumentError
+from regseg_core.files import holds_something
 from regseg_core.frame import Frame
-from regseg_core.media import write_image
+from regseg_core.media import JPEG_START, write_image
 from regseg_core.mining.candidate import Candidate
 from regseg_core.mining.choosing import Chosen, choose
 from regseg_core.mining.report import ContactSheet, summary, write_why
@@ -26,8 +28,6 @@ from regseg_core.segmenter import Segmenter
 
 #: The pictures to look at first.
 SHEET = "contact-sheet.jpg"
-
-_JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,14 @@ def mine(
     what these do, BagError, AnnotationError where the pool is there, and FileError.
     """
     choose([], count, min_distance)  # what is wrong is said before hours of work
-    if out.exists() and any(out.iterdir()):
+    if holds_something(out):
         raise ArgumentError(f"{out} exists: give another folder, new or empty")
     flaws: list[str] = []
     named = _readable(_names(bags), topics, flaws)
     frames = (
-        (Candidate(name, step.camera.topic, step.message.time_ns), step.frame)
+        (candidate, frame)
         for name, path in named.items()
-        for step in _frames(path, topics, flaws, f"looking at {name}")
-        if step.camera is not None and step.message is not None and step.frame is not None
+        for candidate, frame, _ in _frames(name, path, topics, flaws, "looking at")
     )
     scored = list(score(segment, frames, by))
     chosen = choose(scored, count, min_distance)
@@ -86,36 +85,34 @@ def _add(
     sheet: ContactSheet,
 ) -> None:
     """Adds what was chosen of one bag."""
-    for step in _frames(path, topics, [], f"taking from {name}"):
-        if step.camera is None or step.message is None or step.frame is None:
-            continue
-        candidate = Candidate(name, step.camera.topic, step.message.time_ns)
+    for candidate, frame, sent in _frames(name, path, topics, [], "taking from"):
         entry = wanted.pop(candidate, None)
         if entry is not None:
-            [seen] = segment.segment([step.frame])
-            pool.add(candidate.name, _image(step, step.frame), seen.labels)
+            [seen] = segment.segment([frame])
+            pool.add(candidate.name, _lossless(frame, bytes(sent)), seen.labels)
             sheet.add(entry, seen)
 
 
-def _frames(path: Path, topics: Sequence[str], flaws: list[str], title: str) -> Iterator[Step]:
+def _frames(
+    name: str, path: Path, topics: Sequence[str], flaws: list[str], doing: str
+) -> Iterator[tuple[Candidate, Frame, Any]]:
+    """The frames of a bag's cameras that can be read, and what of each was sent compressed."""
     with Recording(path) as recording:
         cameras = find_cameras(recording, topics)
-        counts = [recording.topics[camera.topic].count for camera in cameras]
-        total = None if None in counts else sum(count or 0 for count in counts)
-        for step in tqdm(steps(recording, cameras, (), None), title, total, unit="frame"):
+        total = count_frames(recording, cameras)
+        read = steps(recording, cameras, (), None)
+        for step in tqdm(read, f"{doing} {name}", total, unit="frame"):
             if step.flaw:
                 flaws.append(step.flaw)
-            yield step
+            elif step.camera is not None and step.message is not None and step.frame is not None:
+                candidate = Candidate(name, step.camera.topic, step.message.time_ns)
+                yield candidate, step.frame, step.image.data if step.camera.compressed else b""
         flaws += recording.flaws
 
 
-def _image(step: Step, frame: Frame) -> bytes | Image:
-    """A JPEG as it came, which loses nothing; anything else as RGB."""
-    if step.camera is not None and step.camera.compressed and frame.encoding == "bgr8":
-        data = bytes(step.image.data)
-        if data.startswith(_JPEG):
-            return data
-    return frame.rgb()
+def _lossless(frame: Frame, sent: bytes) -> bytes | Image:
+    """A JPEG of colours as it came; anything else as RGB."""
+    return sent if frame.encoding == "bgr8" and sent.startswith(JPEG_START) else frame.rgb()
 
 
 def _readable(named: dict[str, Path], topics: Sequence[str], flaws: list[str]) -> dict[str, Path]:

@@ -8,8 +8,8 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -50,28 +50,20 @@ def unfinished(out: Path) -> Path:
     return out.with_name(f"{out.name}.part")
 
 
-def is_finished(out: Path) -> bool:
-    """Whether a whole bag is there."""
-    return (out / METADATA).exists()
+def read_journal(place: Path | str, read: Callable[[], bytes]) -> dict[str, Any]:
+    """What was asked for and noted of the bag at that place; `read` gives the file of its journal.
 
-
-def read_journal(folder: Path) -> dict[str, Any]:
-    """What was asked for and noted. Raises BagError where that cannot be read."""
+    Raises BagError where there is none, or a damaged one.
+    """
     try:
-        return parse_journal(str(folder), (folder / JOURNAL).read_bytes())
-    except FileNotFoundError as error:
-        raise BagError(f"{folder} is no labelled bag: give another place, or delete it") from error
-
-
-def parse_journal(place: str, text: bytes) -> dict[str, Any]:
-    """The journal of a bag at that place. Raises BagError for a damaged one."""
-    try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = json.loads(read())
         after = found["after"]
         if not all(isinstance(found[key], dict) for key in ("asked", "notes")):
             raise TypeError
         if after is not None:
             Position(**after)
+    except FileNotFoundError as error:
+        raise BagError(f"{place} is no labelled bag: give another place, or delete it") from error
     except (ValueError, LookupError, TypeError) as error:
         raise BagError(f"{place}/{JOURNAL} is damaged: delete {place}") from error
     return found
@@ -143,13 +135,11 @@ class Parts:
     def write(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
         """One message, of one of the channels. Raises BagError where the storage refuses it."""
         writer = self._writer or self._begin()
-        try:
+        with self._named():
             if self._bytes == 0:
                 for name, make in self._latched.items():
                     writer.write(self._connections[name], time_ns, make(time_ns))
             writer.write(self._connections[topic], time_ns, data)
-        except sqlite3.Error as error:
-            raise BagError(f"cannot write {self._folder}: {error}") from error
         self._bytes += len(data)
 
     def reached(self, after: Position, notes: Mapping[str, Any]) -> None:
@@ -199,10 +189,8 @@ class Parts:
     def _end(self) -> None:
         """The part that is written becomes one of the bag's."""
         writer = self._writer or self._begin()
-        try:
+        with self._named():
             writer.close()
-        except sqlite3.Error as error:
-            raise BagError(f"cannot write {self._folder}: {error}") from error
         self._writer = None
         suffix = _SUFFIXES[self._storage]
         file = f"{self._out.name}_{len(self._journal['parts'])}{suffix}"
@@ -235,11 +223,19 @@ class Parts:
             raise BagError(
                 f"{self._folder} is the beginning of this bag: give --resume to go on, or delete it"
             )
-        found = read_journal(self._folder)
+        found = read_journal(self._folder, (self._folder / JOURNAL).read_bytes)
         refuse_others(self._folder, found, self._journal["asked"])
         after = found["after"]
         self.after = None if after is None else Position(**after)
         self.notes, self._journal = dict(found["notes"]), found
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What the storage refuses as a BagError."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise BagError(f"cannot write {self._folder}: {error}") from error
 
     @property
     def _current(self) -> Path:

@@ -43,19 +43,21 @@ def steps(
     """What is in the bag after a position, images decoded. `copied`: topics that come along."""
     by_topic = {camera.topic: camera for camera in cameras}
     others: list[Message] = []
+    waiting = 0  # bytes of the others
     position = after
     for message in recording.messages({*by_topic, *copied}, after):
         position = message.position
         camera = by_topic.get(message.topic.name)
         if message.topic.name in copied:
             others.append(message)
+            waiting += len(message.data)
         if camera is None:
-            if len(others) >= _COUNT or sum(len(other.data) for other in others) >= _BYTES:
+            if len(others) >= _COUNT or waiting >= _BYTES:
                 yield Step(others, position)
-                others = []
+                others, waiting = [], 0
             continue
         step = Step(others, position, camera, message)
-        others = []
+        others, waiting = [], 0
         try:
             image = recording.deserialize(message)
             step = replace(step, image=image, frame=_frame(image, camera))

@@ -62,12 +62,13 @@ class Training:
         """
         note = self._out / "seconds.yaml"
         known = yaml.safe_load(note.read_text()) if note.exists() else {}
-        data = SegmentationData(self._data, self._config, self._out)
-        for name in (bar := tqdm([n for n in names if n not in known], desc="timing steps")):
-            bar.set_postfix_str(name)
-            a_step = step_seconds(replace(self._config, model=name), data.labels)
-            known[name] = round(data.steps * a_step, 1)
-            write_bytes(note, yaml.safe_dump(known).encode())
+        if missing := [name for name in names if name not in known]:
+            data = SegmentationData(self._data, self._config, self._out)
+            for name in (bar := tqdm(missing, desc="timing steps")):
+                bar.set_postfix_str(name)
+                a_step = step_seconds(replace(self._config, model=name), data.labels)
+                known[name] = round(data.steps * a_step, 1)
+                write_bytes(note, yaml.safe_dump(known).encode())
         return {name: known[name] for name in names}
 
     def score(self, name: str) -> tuple[float, int]:

@@ -11,9 +11,10 @@ from regseg_core.arrays import Image
 from regseg_core.encodings.bayer import BAYER
 from regseg_core.errors import FrameError
 from regseg_core.frame import Frame
+from regseg_core.media import JPEG_START
 from regseg_core.messages.uncompressed import HIGH_BYTES, of_high_bytes, shortened
 
-_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_END = b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"IEND"
 
 #: All that a still picture is made of.
@@ -46,7 +47,7 @@ def to_frame(message: CompressedMessage, max_pixels: int) -> Frame:
         raise FrameError(
             f"format {shortened(message.format)} holds distances: give the topic of a colour camera"
         )
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG_START):
         height, width, file = _jpeg(data)
     elif data.startswith(_PNG):
         height, width, file = _png(data)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from regseg_core.arrays import Image
 from regseg_core.device import tune
-from regseg_core.frame import Frame, Kind, stacked
+from regseg_core.frame import Frame, Kind, by_kind, stacked
 from regseg_core.graph import SegmentationGraph
 from regseg_core.segmenter import Segmenter
 
@@ -70,15 +70,13 @@ class Viewer:
 
         Frames of one kind run as one batch.
         """
-        alike: dict[Kind, list[int]] = {}
-        for index, frame in enumerate(frames):
-            alike.setdefault(frame.kind, []).append(index)
-        found: dict[int, Tensor] = {}
-        for kind, indices in alike.items():
-            graph = self._graph(kind)
-            pixels = stacked([frames[index] for index in indices]).to(self._segment.device)
-            found.update(zip(indices, graph.logits(graph.decode(pixels)).float(), strict=True))
-        return [found[index] for index in range(len(frames))]
+        return by_kind(frames, self._logits)
+
+    def _logits(self, frames: list[Frame]) -> Tensor:
+        """N x C x h x w float32 of frames of one kind."""
+        graph = self._graph(frames[0].kind)
+        pixels = stacked(frames).to(self._segment.device)
+        return graph.logits(graph.decode(pixels)).float()
 
     def _graph(self, kind: Kind) -> SegmentationGraph:
         if kind not in self._graphs:

@@ -30,14 +30,15 @@ def conv_bn(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
+    padding: int | None = None,
 ) -> nn.Sequential:
-    """k x k convolution (no bias, same padding) -> batch normalisation."""
+    """k x k convolution (no bias; where no padding is given the same) -> batch normalisation."""
     conv = nn.Conv2d(
         in_channels,
         out_channels,
         kernel_size,
         stride,
-        dilation * (kernel_size // 2),
+        dilation * (kernel_size // 2) if padding is None else padding,
         dilation,
         groups,
         bias=False,

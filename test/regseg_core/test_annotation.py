@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as PILImage
-from pools import LABELS, SHAPES, files, made_label, made_pool, small_pool
+from pools import LABELS, SHAPES, files, made_label
 
 from regseg_core.annotation.commands import (
     add_export_options,
@@ -25,16 +25,6 @@ from regseg_core.data.layouts import open_images
 from regseg_core.errors import ArgumentError
 from regseg_core.files import FileError
 from regseg_core.labels import LabelClass, LabelError, LabelSet
-
-
-@pytest.fixture
-def pool(tmp_path: Path) -> Path:
-    return made_pool(tmp_path / "pool")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return small_pool(tmp_path / "small")
 
 
 def exported(out: Path, to: str) -> list[Path]:

@@ -8,21 +8,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from pools import LABELS, SHAPES, imported, made_pool, small_pool
+from pools import LABELS, SHAPES, imported
 
 from regseg_core.annotation.exchange import export_pool, import_pool
 from regseg_core.annotation.pool import AnnotationError
 from regseg_core.arrays import Image
-
-
-@pytest.fixture
-def pool(tmp_path: Path) -> Path:
-    return made_pool(tmp_path / "pool")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return small_pool(tmp_path / "small")
 
 
 def test_cvat_gets_names_colours_and_a_mask_for_each_class(pool: Path, tmp_path: Path) -> None:

@@ -9,23 +9,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from pools import SHAPES, imported, made_pool, small_pool
+from pools import SHAPES, imported
 
 from regseg_core.annotation.brush import encode_brush
 from regseg_core.annotation.exchange import Imported, export_pool, import_pool
 from regseg_core.annotation.labelstudio import write_labelstudio
 from regseg_core.annotation.pool import AnnotationError, Pool
 from regseg_core.arrays import Image
-
-
-@pytest.fixture
-def pool(tmp_path: Path) -> Path:
-    return made_pool(tmp_path / "pool")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return small_pool(tmp_path / "small")
 
 
 def test_label_studio_gets_an_interface_and_predictions(pool: Path, tmp_path: Path) -> None:

@@ -18,11 +18,6 @@ from regseg_core.bag.recording import Recording
 SIZE = (96, 64)
 
 
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(device="cpu", precision="float32", backend="eager")
-
-
 def test_depth_and_what_the_node_made_are_no_cameras(segment: Segmenter, tmp_path: Path) -> None:
     depth = np.zeros((8, 8, 2), np.uint8)
     street = np.zeros((64, 96, 3), np.uint8)

@@ -35,11 +35,6 @@ SIZE = (96, 64)
 CPU = "--device cpu --backend eager --precision float32"
 
 
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(device="cpu", precision="float32", backend="eager")
-
-
 def label(source: Path, out: Path, *more: str) -> str:
     """What the command says where something is amiss; empty where nothing is."""
     try:

@@ -20,11 +20,6 @@ from regseg_core.media import read_image
 SIZE = (96, 64)
 
 
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(device="cpu", precision="float32", backend="eager")
-
-
 def test_frames_of_all_bags_come_as_they_were_recorded(segment: Segmenter, tmp_path: Path) -> None:
     drives = [
         bags.write_bag(tmp_path / day / "drive", bags.drive(6, SIZE, rate=1.0, seed=seed))

@@ -69,11 +69,6 @@ ALIASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def segment() -> Segmenter:
-    return Segmenter(precision="float32", device="cpu", backend="eager", cache=None)
-
-
 def noise(*shape: int) -> Image:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 

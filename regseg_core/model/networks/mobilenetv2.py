@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regseg_core.model.layers import conv_bn
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -44,20 +46,8 @@ def _conv_bn_relu6(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Sequential:
-    """Without padding."""
-    return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            dilation=dilation,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU6(inplace=True),
-    )
+    layers = conv_bn(in_channels, out_channels, kernel_size, stride, dilation, groups, padding=0)
+    return layers.append(nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
