@@ -59,6 +59,8 @@ class Message:
     time_ns: int  # when it was recorded
     data: bytes
     position: Position
+    #: Why there are no data, where the recorder compressed it and that is damaged.
+    damage: str = ""
 
 
 class Recording:
@@ -113,6 +115,8 @@ class Recording:
         Types are those that the bag defines, images and what it does not define those of ROS 2.
         Raises MessageError, with topic and time, for bytes that are no whole message of that type.
         """
+        if message.damage:
+            raise MessageError(message.damage)
         try:
             return self._deserialize(message.topic.connection, message.data)
         except MessageError as error:
@@ -180,7 +184,7 @@ class Recording:
                         yield from self._whole(path, entry, place)
 
     def _whole(self, path: Path, entry: Entry, place: Position) -> Iterator[Message]:
-        """The message of an entry; none where it was not asked for, or is damaged."""
+        """The message of an entry; none where it was not asked for, or is of another type."""
         if entry.connection is None or entry.data is None:
             return
         topic = self._topics[entry.connection.topic]
@@ -190,10 +194,13 @@ class Recording:
                 f" left out: it began as {topic.msgtype}"
             )
             return
+        data, damage = b"", ""
         try:
-            yield Message(topic, entry.time_ns, plain(entry.data), place)
+            data = plain(entry.data)
         except StorageError as error:
-            self._flaw(f"{path.name}: {_name(topic, entry.time_ns)} is left out: {error}")
+            damage = _line(f"{path.name}: {_name(topic, entry.time_ns)} is left out: {error}")
+            self._flaw(damage)
+        yield Message(topic, entry.time_ns, data, place, damage)
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[Storage | None]:

@@ -48,7 +48,7 @@ def steps(
     for message in recording.messages({*by_topic, *copied}, after):
         position = message.position
         camera = by_topic.get(message.topic.name)
-        if message.topic.name in copied:
+        if message.topic.name in copied and not message.damage:
             others.append(message)
             waiting += len(message.data)
         if camera is None:

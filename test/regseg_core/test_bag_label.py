@@ -16,6 +16,7 @@ import bags
 import cv2
 import numpy as np
 import pytest
+import zstandard
 from rosbags.interfaces import QosDurability, QosReliability
 
 from regseg_core import Segmenter
@@ -147,6 +148,22 @@ def test_damaged_messages_are_named_and_cost_nothing_else(tmp_path: Path) -> Non
     assert [m for m in read(tmp_path / "out") if not m[0].startswith("/regseg/")] == read(source)
 
 
+def test_an_image_whose_compression_is_damaged_is_counted(
+    segment: Segmenter, tmp_path: Path
+) -> None:
+    drive = bags.drive(3, SIZE)
+    [_, second, _] = [place for place, m in enumerate(drive) if m.topic == bags.FRONT]
+    cut = zstandard.ZstdCompressor().compress(drive[second].data)[:-20]
+    drive[second] = drive[second]._replace(data=cut)
+    source = bags.write_bag(tmp_path / "drive", drive)
+    report = Labelling(segment, ["label"], all_topics=True, quiet=True)(source, tmp_path / "out")
+    assert (report.frames, report.damaged) == (5, 1)
+    [flaw] = report.flaws
+    assert f"{bags.FRONT} at 1700000000.100000000 s" in flaw and "zstd data are cut off" in flaw
+    own = [m for m in read(tmp_path / "out") if not m[0].startswith("/regseg/")]
+    assert len(own) == len(drive) - 1
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_a_bag_that_is_cut_off_is_labelled_up_to_its_end(
@@ -163,8 +180,7 @@ SCRIPT = """
     import sys
     from pathlib import Path
     from regseg_core import Segmenter
-    from regseg_core.bag.fleet import Workers, label_fleet
-from regseg_core.bag.label import Labelling
+    from regseg_core.bag.label import Labelling
     if __name__ == "__main__":
         segment = Segmenter(device="cpu", precision="float32", backend="eager")
         labelling = Labelling(segment, ["label"], all_topics=True, quiet=True, part_seconds=0.3)
@@ -191,7 +207,9 @@ def test_killed_it_goes_on_without_a_frame_lost_or_doubled(
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
         assert not out.exists(), "it was done before it was killed"
-        parts = len([*unfinished(out).glob("out_*")])
+        assert process.returncode == -signal.SIGKILL
+        before, parts = parts, len([*unfinished(out).glob("out_*")])
+        assert parts >= before + 2
     labelling = Labelling(segment, ["label"], all_topics=True, quiet=True)
     report = labelling(source, out, resume=True)
     whole = tmp_path / "whole"

@@ -194,7 +194,8 @@ def read_bag(path: Path) -> tuple[list[Sent], list[str]]:
         for number in range(0, len(messages), 3):
             rest = list(recording.messages(after=messages[number].position))
             assert rest == messages[number + 1 :]
-    return [Sent(m.topic.name, m.time_ns, m.topic.msgtype, m.data) for m in messages], flaws
+    whole = [message for message in messages if not message.damage]
+    return [Sent(m.topic.name, m.time_ns, m.topic.msgtype, m.data) for m in whole], flaws
 
 
 def chunks_of(path: Path) -> list[ChunkIndex]:
