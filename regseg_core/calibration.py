@@ -84,7 +84,8 @@ def path_beside(weights: Path) -> Path:
 def read_calibration(weights: Path) -> Calibration:
     """That of a file of weights, from beside it.
 
-    Raises FileNotFoundError, and CalibrationError for one that is damaged or of other weights.
+    Raises FileNotFoundError, and CalibrationError for one that cannot be read, is damaged or is of
+    other weights.
     """
     path = path_beside(weights)
     again = "calibrate again, or delete it"
@@ -95,6 +96,8 @@ def read_calibration(weights: Path) -> Calibration:
         raise FileNotFoundError(
             f"there is no {path}, which `python -m regseg_core.compile --calibrate` makes"
         ) from error
+    except OSError as error:
+        raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise CalibrationError(f"{path} is no calibration, or a damaged one: {again}") from error
     except CalibrationError as error:

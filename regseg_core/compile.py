@@ -18,6 +18,7 @@ from regseg_core.backends.base import BackendError, Building, Job, refuse_int8
 from regseg_core.backends.cache import EngineCache, default_folder
 from regseg_core.backends.choose import BACKENDS, portable
 from regseg_core.backends.engine_file import EngineError, pack, read_identity, spec_of, unpack
+from regseg_core.backends.openvino import OpenVino
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
 from regseg_core.calibration import path_beside, read_calibration, write_calibration
@@ -112,7 +113,8 @@ def _compile(options: argparse.Namespace) -> None:
     )
     card, path = find_weights(options.weights, options.model, options.labels)
     calibration = read_calibration(path) if options.precision == "int8" else None
-    job = Job(card, path, spec, choose_device("auto"), calibration)
+    device = "cpu" if options.backend == OpenVino.name else "auto"
+    job = Job(card, path, spec, choose_device(device), calibration)
     # All that can be known before a minute's work is looked at before it.
     if options.out:
         check_writable(options.out)

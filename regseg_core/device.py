@@ -27,9 +27,9 @@ def has_gpu() -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where PyTorch has one, else the CPU; other names are PyTorch's own.
+    """`auto` is the GPU where PyTorch has one, else the CPU; cpu, cuda and cuda:N are PyTorch's.
 
-    Raises ArgumentError for a name that PyTorch does not know or a GPU that is not there.
+    Raises ArgumentError for another name or a GPU that is not there.
     """
     if name == "auto":
         name = "cuda" if has_gpu() else "cpu"
@@ -37,10 +37,14 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ArgumentError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
     if device.type == "cuda" and lost_gpus:
         raise ArgumentError(f"device {name!r}: it has died; start the process again, or give cpu")
+    if (device.index or 0) >= (count := torch.cuda.device_count()) and device.type == "cuda":
+        raise ArgumentError(f"device {name!r}: there are {count} GPUs, from cuda:0 on")
     if device.type == "cuda" and device.index is None:
         # Other threads and processes have a current GPU of their own.
         return torch.device("cuda", torch.cuda.current_device())

@@ -19,6 +19,7 @@ from regseg_core.cli import (
 )
 from regseg_core.data.labelled import DataError
 from regseg_core.data.opening import open_split
+from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.change import CLASS_MAY_LOSE, Change, refuse_others
 from regseg_core.evaluation.scoring import (
     AveragedViews,
@@ -120,6 +121,11 @@ def _predict(options: argparse.Namespace) -> tuple[Segmenter, Predict]:
     """What the options describe, ready to be scored."""
     segment = make_segmenter(options)
     if options.flip or options.scales != [1.0]:
+        if options.backend not in ("auto", "eager"):
+            raise ArgumentError(
+                f"--flip and --scales are computed by PyTorch, not by {options.backend}: leave"
+                " --backend out"
+            )
         return segment, AveragedViews(segment, options.scales, options.flip)
     return segment, SingleView(segment)
 

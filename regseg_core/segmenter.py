@@ -25,7 +25,7 @@ from regseg_core.backends.lost import is_lost, keep
 from regseg_core.backends.runners import Runners
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.backends.store import EngineStore
-from regseg_core.calibration import Calibration
+from regseg_core.calibration import Calibration, sha256_of
 from regseg_core.device import choose_device, device_title, give_up
 from regseg_core.encodings import ENCODINGS
 from regseg_core.errors import ArgumentError
@@ -90,6 +90,7 @@ class Segmenter:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ArgumentError(f"size must be a height and a width in pixels, or None, not {size}")
         self._card, self._path = find_weights(weights, model, labels)
+        self._sha256 = sha256_of(self._path)
         self.labels = self._card.labels
         self.device = choose_device(device)
         self._calibration: Calibration | None = None
@@ -193,7 +194,7 @@ class Segmenter:
     def job(self, spec: GraphSpec) -> Job:
         """What a backend needs to compile a spec."""
         calibration = self._calibration if spec.precision == "int8" else None
-        return Job(self._card, self._path, spec, self.device, calibration)
+        return Job(self._card, self._path, spec, self.device, calibration, self._sha256)
 
     def kinds(self) -> list[GraphSpec]:
         """The kinds of frames that were segmented lately, newest first."""
@@ -266,7 +267,7 @@ class Segmenter:
             give_up(self.device)
             failure = f"{self.device} is lost, the CPU segments until the next start: {error}"
             # All that can fail comes first: until it works, each frame tries it again.
-            cpu = torch.device("cpu")
+            cpu, self._sha256 = torch.device("cpu"), sha256_of(self._path)
             precision, calibration = choose_numbers("auto", cpu, "auto", self._path)
             network = apart(partial(self._load_network, cpu, precision))
             backends, refused = candidates("auto", cpu, network)

@@ -18,7 +18,7 @@ from regseg_core.calibration import Calibration, sha256_of
 from regseg_core.errors import RegSegError
 from regseg_core.graph import SegmentationGraph
 from regseg_core.model import SegmentationNetwork
-from regseg_core.weights import ModelCard, build_model
+from regseg_core.weights import ModelCard, WeightsError, build_model
 
 #: Held while something is compiled or loaded in this process, or recorded as a CUDA graph: a
 #: compiler waits for the whole GPU now and then, and that spoils the recording of another thread.
@@ -55,6 +55,8 @@ class Job:
     device: torch.device
     #: Of the weights, for int8.
     calibration: Calibration | None = None
+    #: Of the weights' file when it was loaded; None: as it is now.
+    sha256: str | None = None
 
     @cached_property
     def network(self) -> dict[str, object]:
@@ -62,7 +64,7 @@ class Job:
         calibration = self.calibration
         measured = {} if calibration is None else {"calibration": calibration.sha256}
         return {
-            "weights": sha256_of(self.path),
+            "weights": self.sha256 or sha256_of(self.path),
             **measured,
             "architecture": self.card.architecture,
             "ids": list(self.card.labels.ids),
@@ -75,7 +77,12 @@ class Job:
     def graph(
         self, dtype: torch.dtype, wide: bool = False, banded: bool = False
     ) -> SegmentationGraph:
-        """The graph with a network of its own, of that dtype, on the CPU."""
+        """The graph with a network of its own, of that dtype, on the CPU.
+
+        Raises WeightsError where the file is not the one that was loaded.
+        """
+        if self.sha256 not in (None, sha256_of(self.path)):
+            raise WeightsError(f"{self.path} has changed since it was loaded: load it again")
         network = build_model(self.card, self.path)
         network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self.graph_of(network, wide, banded)

@@ -61,6 +61,7 @@ class Compilers:
             "backend": backend,
             "card": job.card.to_json(),
             "path": str(job.path.resolve()),
+            "sha256": job.sha256,
             "spec": job.spec.to_dict(),
             "device": str(job.device),
             "folder": None if folder is None else str(folder),
@@ -164,6 +165,7 @@ def main() -> None:
         GraphSpec.from_dict(request["spec"]),
         torch.device(request["device"]),
         None if measured is None else Calibration.from_json(measured),
+        request["sha256"],
     )
     folder = request["folder"]
     how = Building(folder=None if folder is None else Path(folder))

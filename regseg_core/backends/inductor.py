@@ -15,6 +15,8 @@ _MOST_GRAPHS = 256
 
 
 class Inductor:
+    """PyTorch's own compiler, `torch.compile`."""
+
     name = "inductor"
 
     def check(self, device: torch.device) -> None:

@@ -31,6 +31,8 @@ _LOG = logging.getLogger("regseg_core")
 
 
 class OpenVino:
+    """OpenVINO on the CPU, in bfloat16 where the processor has it and in int8."""
+
     name = "openvino"
 
     def check(self, device: torch.device) -> None:

@@ -137,4 +137,4 @@ def roundings(model: Any) -> Iterator[tuple[str, float, float]]:
         if node.get_type_name() == "FakeQuantize":
             low, high = (node.input_value(place).get_node().data for place in (1, 2))
             if low.size == 1:  # those of weights have one a channel
-                yield _source(node, 0), float(str(low.item())), float(str(high.item()))
+                yield _source(node, 0), low.item(), high.item()

@@ -81,12 +81,18 @@ def _networks(options: argparse.Namespace) -> None:
     rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
     if training is None:
         return
-    training.time([row.network for row in rows])
-    for row in rows:
+    names = list(dict.fromkeys(row.network for row in rows))
+    training.time(names)
+    for name in names:
+        same = [row for row in rows if row.network == name]
         try:
-            row.miou, row.epochs = training.score(row.network)
-        except RegSegError as error:  # the next one may learn
-            row.left_out.append(f"training: {error}")
+            miou, epochs = training.score(name)
+        except (RegSegError, RuntimeError) as error:  # the next one may learn, or fit into memory
+            for row in same:
+                row.left_out.append(f"training: {error}")
+        else:
+            for row in same:
+                row.miou, row.epochs = miou, epochs
         networks.write(rows, device_title(choose_device(options.device)), options.out)
 
 

@@ -12,7 +12,9 @@ import yaml
 from tqdm import tqdm
 
 from regseg_core.benchmark.training_steps import step_seconds
+from regseg_core.data.labelled import refuse_unpaired
 from regseg_core.data.opening import open_split
+from regseg_core.data.synthetic import STREET
 from regseg_core.errors import ArgumentError
 from regseg_core.files import write_bytes
 from regseg_core.labels import IGNORE_INDEX, LabelSet
@@ -32,7 +34,8 @@ class Training:
 
     `config`: a training configuration in YAML; None for the trainer's own. `scale`: the data are
     shrunk by it first. Runs are kept in `out/runs/<network>`: one that was interrupted goes on, one
-    that is done is read; a folder of trainings by another recipe is refused. Raises ArgumentError.
+    that is done is read; a folder of trainings by another recipe is refused. Raises ArgumentError,
+    also for a recipe that does not start from scratch.
     """
 
     def __init__(
@@ -44,6 +47,13 @@ class Training:
         self._config = parse("benchmark networks", None, [*given, "--data", data]).config
         if self._config.trains_on_val:
             raise ArgumentError("networks are compared on a split that none of them trains on")
+        if self._config.start_from is not None:
+            raise ArgumentError(
+                f"networks are compared from scratch, and {config} starts from"
+                f" {self._config.start_from}: give a recipe with start_from null"
+            )
+        if data == STREET and scale != 1:
+            raise ArgumentError("the synthetic street has one size: give scale 1")
         self._minutes, self._out = minutes, out / "runs"
         asked = {"data": data, "scale": scale, "minutes": minutes, **asdict(self._config)}
         note, text = self._out / "asked.yaml", dump_config(asked)
@@ -62,7 +72,7 @@ class Training:
         """
         note = self._out / "seconds.yaml"
         known = yaml.safe_load(note.read_text()) if note.exists() else {}
-        if missing := [name for name in names if name not in known]:
+        if missing := [name for name in dict.fromkeys(names) if name not in known]:
             data = SegmentationData(self._data, self._config, self._out)
             for name in (bar := tqdm(missing, desc="timing steps")):
                 bar.set_postfix_str(name)
@@ -110,6 +120,7 @@ def shrunk(data: str, factor: float, out: Path, config: TrainingConfig) -> Path:
     write_bytes(out / "labels.yaml", yaml.safe_dump(described).encode())
     for split in dict.fromkeys((*config.dataset.train, config.dataset.val)):
         images = open_split(data, split, labels)
+        refuse_unpaired(images)
         for index in tqdm(range(len(images)), desc=f"shrinking {split}"):
             image, label = images[index]
             size = round(image.shape[1] * factor), round(image.shape[0] * factor)

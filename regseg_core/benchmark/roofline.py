@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +58,7 @@ def costs(network: SegmentationNetwork, batch: int, height: int, width: int) -> 
         products = output.numel() * module.weight[0].numel()
         found.append(Cost(_BYTES * moved, products))
 
-    network = network.to("meta")
+    network = copy.deepcopy(network).to("meta")
     hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.Conv2d)]
     with torch.no_grad():
         network.forward_low(torch.empty(batch, 3, height, width, device="meta"))

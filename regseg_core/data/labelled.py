@@ -128,6 +128,7 @@ def refuse_other_classes(data: object, own: LabelSet, wanted: LabelSet) -> NoRet
 
 
 def size_mismatch(label: tuple[int, ...], image: tuple[int, ...]) -> str:
+    """In words, of two shapes: height, width and what else."""
     return f"is {label[1]} x {label[0]} and its image {image[1]} x {image[0]}"
 
 

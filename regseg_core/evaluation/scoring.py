@@ -107,7 +107,7 @@ class Scorer:
         refuse_unpaired(images)
         self.predict, self.images, self.labels = predict, images, labels
         self.matrix = ConfusionMatrix(len(labels))
-        self._seconds = 0.0
+        self._count, self._seconds = 0, 0.0
 
     def __iter__(self) -> Generator[Scored, None, None]:
         """One image after the other, with a progress bar; the next are read meanwhile.
@@ -119,6 +119,7 @@ class Scorer:
             bar = tqdm(results, "evaluating", len(self.images), unit="image", leave=False)
             for (index, image, truth), predicted in bar:
                 self.matrix.update(torch.from_numpy(predicted), torch.from_numpy(truth))
+                self._count += 1
                 yield Scored(self.images.title(index), image, truth, predicted)
 
     def _predict(self, pairs: Sequence[tuple[int, Image, Image]]) -> list[Image]:
@@ -133,9 +134,9 @@ class Scorer:
         That is the rate of `predict` alone: what reads and counts is not in it.
         """
         return {
-            "images": len(self.images),
+            "images": self._count,
             **self.matrix.scores(self.labels.names),
-            "images_per_second": round(len(self.images) / max(self._seconds, 1e-9), 1),
+            "images_per_second": round(self._count / max(self._seconds, 1e-9), 1),
         }
 
 

@@ -64,6 +64,7 @@ def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:
         image, truth = images[index]
         frames = torch.from_numpy(frames_of(image, spec)).to(job.device)
         size = (spec.width, spec.height)
+        truth = _as_mounted(truth, spec)
         truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
         found = [run(frames)[0][0].cpu().numpy() for run in (exact, compiled)]
         for matrix, predicted in zip(matrices, found, strict=True):
@@ -80,7 +81,14 @@ def compare(compiled: Compiled, job: Job, images: Titled) -> Comparison:
 
 
 def frames_of(image: Image, spec: GraphSpec) -> Image:
-    """Uint8 of a spec's shape: an RGB image in its size and encoding, as often as its batch is."""
-    image = cv2.resize(image, (spec.width, spec.height)).astype(np.uint8, copy=False)
+    """Uint8 of a spec's shape: an upright RGB image as the camera sends it, for each of a batch."""
+    image = cv2.resize(_as_mounted(image, spec), (spec.width, spec.height)).astype(
+        np.uint8, copy=False
+    )
     pixels = ENCODINGS[spec.encoding].from_rgb(image)[None]
     return np.ascontiguousarray(np.repeat(pixels, spec.batch, axis=0))
+
+
+def _as_mounted(upright: Image, spec: GraphSpec) -> Image:
+    """Turned as a camera sees it whose images the spec turns upright."""
+    return np.ascontiguousarray(np.rot90(upright, spec.rotation // 90))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +34,8 @@ from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
 from regseg_core.evaluation.verify import compare
 from regseg_core.labels import CAMVID
+from regseg_core.model import create_model
+from regseg_core.weights import WeightsError, find_weights, save_weights
 
 
 @pytest.fixture
@@ -62,6 +66,16 @@ def test_bfloat16_passes_the_gate_in_every_encoding(
     report = compare(compiled, job(spec), open_split(STREET, "val", CAMVID))
     assert report.images == 12 and report.agreement > 99.5
     report.refuse_if_worse()
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.usefixtures("few_streets")
+def test_the_gate_sees_images_as_a_turned_camera_sends_them(rotation: int) -> None:
+    height, width = (180, 240) if rotation == 180 else (240, 180)
+    spec = GraphSpec("rgb8", height, width, rotation=rotation)
+    report = compare(Eager().build(job(spec)), job(spec), open_split(STREET, "val", CAMVID))
+    known = [iou for iou in report.before if iou is not None]
+    assert statistics.mean(known) > 70, "lying on their side they would score below 20"
 
 
 @pytest.mark.slow
@@ -204,6 +218,21 @@ def test_an_engine_is_built_in_a_process_of_its_own(
     bad.path.write_bytes(b"found out where it is opened, which is in the other process")
     with pytest.raises(BackendError, match=r"broken\.safetensors"):
         EngineStore(tmp_path).open(OpenVino(), bad)
+
+
+def test_weights_that_change_under_a_segmenter_are_not_compiled(tmp_path: Path) -> None:
+    card, shipped = find_weights("regseg48-camvid")
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(shipped, path)
+    segment = Segmenter(path, device="cpu", precision="float32", backend="eager")
+    job_of_then = segment.job(segment.spec(64, 96))
+    identity = job_of_then.identity(OpenVino())
+    job_of_then.graph(torch.float32)
+    save_weights(path, create_model(card.architecture, len(card.labels)), card)
+    job_of_now = segment.job(segment.spec(64, 96))
+    assert job_of_now.identity(OpenVino()) == identity
+    with pytest.raises(WeightsError, match=r"mine\.safetensors has changed since it was loaded"):
+        job_of_now.graph(torch.float32)
 
 
 def test_frames_of_one_kind_run_as_one_batch_in_the_order_they_came() -> None:

@@ -92,6 +92,10 @@ def test_evaluate_ends_with_one_line(tmp_path: Path) -> None:
         ("--weights regseg48-camvid", "holds no split 'val'"),
         ("--weights nothing", "no weights"),
         ("--weights regseg48-camvid --scales 0", "scales must be greater than 0"),
+        (
+            "--weights regseg48-camvid --flip --backend openvino",
+            "computed by PyTorch, not by openv",
+        ),
         ("--weights regseg48-camvid --save-submission x", "with the classes of cityscapes"),
     ):
         with pytest.raises(SystemExit, match=f"error: .*{reason}"):

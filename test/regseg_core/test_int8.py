@@ -118,6 +118,16 @@ def test_a_damaged_or_foreign_calibration_is_one_clear_error_and_no_int8(
 
 
 @pytest.mark.usefixtures("vnni")
+def test_a_calibration_that_cannot_be_read_is_no_int8(
+    weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path_beside(weights).unlink()
+    path_beside(weights).mkdir()
+    assert choose_numbers("auto", CPU, "auto", weights)[1] is None
+    assert "mine.int8.json cannot be read" in caplog.text
+
+
+@pytest.mark.usefixtures("vnni")
 def test_auto_is_int8_where_it_is_fast_and_can_be_had(
     weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -68,6 +68,18 @@ def test_the_table_compares_with_ours_at_the_same_size() -> None:
     ]
 
 
-def test_trainings_need_a_place() -> None:
-    with pytest.raises(SystemExit, match="trainings need --out"):
-        main(["networks", "--data", "street"])
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--data street", "trainings need --out"),
+        ("--data street --out OUT --scale 0.5", "the synthetic street has one size: give scale 1"),
+        ("--data street --out OUT --config RECIPE", "compared from scratch, .* starts from regseg"),
+    ],
+)
+def test_unfair_trainings_are_refused(arguments: str, reason: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{RECIPE}start_from: regseg48-camvid\n")
+    there = arguments.replace("OUT", str(tmp_path / "out")).replace("RECIPE", str(recipe))
+    with pytest.raises(SystemExit, match=reason):
+        main(["networks", *there.split()])
+    assert not (tmp_path / "out").exists()

@@ -97,6 +97,8 @@ def test_wrong_arguments_are_explained() -> None:
         Segmenter(precision="half")
     with pytest.raises(ValueError, match="device 'gpu'"):
         Segmenter(device="gpu")
+    with pytest.raises(ValueError, match="device 'xpu': give auto, cpu, cuda"):
+        Segmenter(device="xpu")
     with pytest.raises(ValueError, match="size must be"):
         Segmenter(size=(0, 4))
     if not torch.cuda.is_available():
