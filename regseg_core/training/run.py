@@ -33,7 +33,7 @@ from regseg_core.training.distributed import SyncNormsOnCpu
 from regseg_core.training.loaders import SegmentationData
 from regseg_core.training.progress import TrainingBar
 from regseg_core.training.report import write_report
-from regseg_core.training.start import in_modules, start_from
+from regseg_core.training.start import LICENCE, in_modules, licence_of, start_from
 from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weights
 
@@ -62,8 +62,9 @@ def train(
     `data` is a folder in any layout of `regseg_core.data.layouts`, or `street`. Writes to `out`:
     `config.yaml`, `last.ckpt` after each epoch and `best.ckpt`, `metrics/` (CSV) and
     `tensorboard/`, and `weights.safetensors` with their card: of the best epoch on the val split,
-    or of the last where that split is trained on; at the end pictures into `report/`. `resume` goes
-    on from `last.ckpt`, or begins where no epoch had ended.
+    or of the last where that split is trained on; at the end pictures into `report/`. A licence of
+    the weights that it starts from goes into that card. `resume` goes on from `last.ckpt`, or
+    begins where no epoch had ended.
 
     Raises FileError, before anything else, where `out` cannot be written, DataError for data that
     do not fit, FileExistsError for a run that would be overwritten, RunError for one that cannot be
@@ -82,10 +83,14 @@ def train(
     elif checkpoint.exists():
         raise FileExistsError(f"{out} holds a run; give --resume to go on, or another --out")
     task = SegmentationTask(config, module.labels, module.steps * config.epochs)
+    source = checkpoint if resume else None
     if config.start_from is not None and not resume:
-        path = zoo.find(config.start_from)
-        fresh = in_modules(task.network, start_from(task.network, path))
+        source = zoo.find(config.start_from)
+        fresh = in_modules(task.network, start_from(task.network, source))
         _say(f"starting from {config.start_from}" + (f", fresh: {', '.join(fresh)}" * bool(fresh)))
+    if source is not None and (licence := licence_of(source)):
+        task.hparams[LICENCE] = licence  # in the checkpoint, for who resumes it or starts from it
+        _say(f"the licence of the first weights goes into the card of the new ones: {licence}")
     best, trainer = _trainer(config, out, choose_device("auto"))
     if trainer.is_global_zero:
         clear_partial(out)
@@ -206,12 +211,13 @@ def _save(
     module: SegmentationData,
     out: Path,
     best: ModelCheckpoint,
-    about: dict[str, Any],
+    sitting: dict[str, Any],
 ) -> None:
     chosen = out / ("last.ckpt" if config.trains_on_val else "best.ckpt")
     network = create_model(config.model, len(module.labels))
     load_weights(network, chosen)
-    epoch = read_tensors(chosen)["epoch"] + 1
+    saved = read_tensors(chosen)
+    epoch = saved["epoch"] + 1
     scores = {}
     if config.trains_on_val:
         _say(f"keeping epoch {epoch}, the last: {config.dataset.val} is trained on")
@@ -220,14 +226,17 @@ def _save(
         miou = scores["val_miou_while_training"]
         _say(f"best on {config.dataset.val}: epoch {epoch} of {config.epochs}, mIoU {miou}")
     training = {
-        "command": about["command"],
+        "command": sitting["command"],
         "config": asdict(config),
         "images": module.images,
         "epoch": epoch,
         "hardware": device_title(choose_device("auto")),
-        "minutes_of_last_sitting": round(about["seconds"] / 60, 1),
+        "minutes_of_last_sitting": round(sitting["seconds"] / 60, 1),
     }
-    card = ModelCard(config.model, module.labels, {"training": training, "scores": scores})
+    about = {"training": training, "scores": scores}
+    if licence := saved["hyper_parameters"].get(LICENCE):
+        about[LICENCE] = licence
+    card = ModelCard(config.model, module.labels, about)
     save_weights(out / "weights.safetensors", network, card)
 
 

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from regseg_core.errors import some_of
 from regseg_core.model import SegmentationNetwork
-from regseg_core.weights import WeightsError, load_weights, named_tensors, read_tensors
+from regseg_core.weights import (
+    WeightsError,
+    load_weights,
+    named_tensors,
+    read_card,
+    read_tensors,
+)
+
+#: What the entry is called in cards, and in our checkpoints' hyperparameters.
+LICENCE = "licence"
 
 #: Of the tensors of a backbone's file, the least share that has to fit.
 _LEAST_SHARE = 0.5
@@ -43,6 +52,19 @@ def start_from(network: SegmentationNetwork, source: str | Path) -> list[str]:
         for name, tensor in fitting.items():
             wanted[name].copy_(tensor)
     return [n for n in wanted if n not in fitting and not n.endswith(_COUNTER)]
+
+
+def licence_of(source: Path) -> str | None:
+    """What the weights of a file may be used for, where its card or our checkpoint says it.
+
+    Raises as `read_card` and `read_tensors` do.
+    """
+    if (card := read_card(source)) is not None:
+        said = card.about
+    else:
+        said = read_tensors(source).get("hyper_parameters", {})
+    licence = said.get(LICENCE) if isinstance(said, Mapping) else None
+    return licence if isinstance(licence, str) else None
 
 
 def _is_backbone(

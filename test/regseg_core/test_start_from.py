@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from regseg_core.labels import CAMVID
 from regseg_core.model import SegmentationNetwork, create_model
-from regseg_core.training.start import in_modules, start_from
-from regseg_core.weights import WeightsError
+from regseg_core.training.start import in_modules, licence_of, start_from
+from regseg_core.weights import ModelCard, WeightsError, save_weights
 
 Tensors = dict[str, Tensor]
 
@@ -191,3 +192,15 @@ def test_nothing_of_a_file_is_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="never run"):
         start_from(fresh("sfnet_resnet18"), path)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_licence_is_that_of_the_card_or_of_our_checkpoint(tmp_path: Path) -> None:
+    network, path = fresh("regseg48", 11), tmp_path / "robot.safetensors"
+    save_weights(path, network, ModelCard("regseg48", CAMVID, {"licence": "not for sale"}))
+    assert licence_of(path) == "not for sale"
+    save_weights(path, network, ModelCard("regseg48", CAMVID))
+    assert licence_of(path) is None
+    ours = {"state_dict": network.state_dict(), "hyper_parameters": {"licence": "not for sale"}}
+    assert licence_of(saved(ours, tmp_path)) == "not for sale"
+    for foreign in (network.state_dict(), {**ours, "hyper_parameters": [1]}):
+        assert licence_of(saved(foreign, tmp_path)) is None

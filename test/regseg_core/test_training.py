@@ -20,6 +20,7 @@ from regseg_core.labels import CAMVID
 from regseg_core.train import main
 from regseg_core.training.config import TrainingConfig, lr_factor
 from regseg_core.training.task import SegmentationTask, ema_step
+from regseg_core.weights import read_card
 
 #: A run that takes seconds.
 QUICK = (
@@ -218,6 +219,8 @@ def test_a_run_is_resumed_and_says_when_it_cannot_be(
     again = f"--config {tmp_path / 'run' / 'config.yaml'} --out {tmp_path / 'run'} --resume"
     main(f"{again} --epochs 3".split())
     assert "best on val: epoch" in capsys.readouterr().out
+    card = read_card(tmp_path / "run" / "weights.safetensors")
+    assert card is not None and "CC BY-NC 4.0" in card.about["licence"], "of the first weights"
     tables = [path.read_text() for path in tmp_path.glob("run/metrics/*/metrics.csv")]
     assert len(tables) == 2, "the first sitting's metrics are kept"
     with pytest.raises(SystemExit, match="has had its 3 epochs; give more --epochs"):
@@ -235,6 +238,7 @@ def test_the_last_epoch_is_kept_where_val_is_trained_on(
     assert "keeping epoch 2, the last: val is trained on" in capsys.readouterr().out
     card = json.loads((tmp_path / "weights.json").read_text())
     assert card["training"]["images"] == 16 and card["scores"] == {}
+    assert "licence" not in card
 
 
 @pytest.mark.integration
