@@ -10,7 +10,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3-pip pyt
 
 FROM ros:lyrical-ros-base AS gpu
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip \
-    && pip install --break-system-packages --no-cache-dir "torch<2.15" tensorrt_rtx onnx onnxscript
+    && pip install --break-system-packages --no-cache-dir "torch<2.15" tensorrt_rtx==1.6.1.120 onnx onnxscript
 
 FROM ${DEVICE}
 WORKDIR /ws

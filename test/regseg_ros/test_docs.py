@@ -85,6 +85,14 @@ def test_yaml_in_places_can_be_read() -> None:
     assert moving == {"car", "pedestrian", "bicyclist"}
 
 
+def test_every_page_names_the_tensorrt_that_engines_are_built_with() -> None:
+    """A file of TensorRT for RTX is refused by another version."""
+    files = [*PAGES, ROOT / "Dockerfile", *(ROOT / "requirements").glob("*.txt")]
+    pinned = {p.name: set(re.findall(r"tensorrt_rtx==([\d.]+)", p.read_text())) for p in files}
+    assert {"README.md", "engines.md", "Dockerfile", "dev.txt"} <= {n for n in pinned if pinned[n]}
+    assert len(set.union(*pinned.values())) == 1, pinned
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
