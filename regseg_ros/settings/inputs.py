@@ -28,8 +28,9 @@ class ImageSettings:
     )
     qos: str = parameter(
         "auto",
-        "How the camera is heard: best_effort, reliable (for a camera on the network), or auto:"
-        " best effort, and reliable once frames get lost and all publishers offer it.",
+        "How the camera's images are subscribed to: best_effort, reliable (for a camera on the"
+        " network), or auto: best effort, and reliable once frames get lost and all publishers offer"
+        " it. Depth, lidar and CameraInfo are always best effort.",
         choices=("auto", "best_effort", "reliable"),
     )
     max_rate: float = parameter(
