@@ -83,6 +83,7 @@ setup(
             "segmenter = regseg_ros.entry:segmenter",
             "video_source = regseg_ros.entry:video_source",
             "recorder = regseg_ros.entry:recorder",
+            "ground_recorder = regseg_ros.entry:ground_recorder",
             "doctor = regseg_ros.entry:doctor",
         ],
     },
