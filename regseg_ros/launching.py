@@ -61,12 +61,18 @@ def nav2_remappings(cameras: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def misspelt(given: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """Names that are not known but close to one that is: `ros2 launch` says nothing of them."""
-    return {
-        name: close[0]
-        for name in given
-        if name not in known and (close := get_close_matches(name, known, 1, 0.85))
-    }
+    """Names that are not known but close to one that is: `ros2 launch` says nothing of them.
+
+    So is one that a single known name begins or ends with, as transport and image_transport. Where
+    there are several, as of rate, it may be an argument of a launch file that includes ours.
+    """
+    found = {}
+    for name in given:
+        whole = [k for k in known if k.startswith(f"{name}_") or k.endswith(f"_{name}")]
+        close = get_close_matches(name, known, 1, 0.85) or whole
+        if name not in known and len(close) == 1:
+            found[name] = close[0]
+    return found
 
 
 def full_name(namespace: str, name: str) -> str:

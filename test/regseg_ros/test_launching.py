@@ -151,6 +151,15 @@ def test_a_name_that_is_nearly_right_is_noticed() -> None:
     assert misspelt(["imag_topic", "cameras", "rate"], known) == {"imag_topic": "image_topic"}
 
 
+def test_a_part_of_a_name_is_noticed_where_it_is_clear_which() -> None:
+    parameters = list(described(SegmenterSettings))
+    meant = {"transport": "image_transport", "sync": "sync_slop"}
+    assert misspelt([*meant], parameters) == meant
+    assert misspelt(["", "t", "rat", "port", "image_transport"], parameters) == {}
+    # Of demo.launch.py, which includes the other; max_rate and warn_rate are two.
+    assert misspelt(["source", "rate", "rviz"], parameters) == {}
+
+
 def test_lists_are_of_what_the_parameter_is() -> None:
     of = {name: default for name, (default, _) in described(SegmenterSettings).items()}
     for text in ("[160, 120]", "160,120", "160 120"):
