@@ -29,8 +29,8 @@ class ImageSettings:
     qos: str = parameter(
         "auto",
         "How the camera's images are subscribed to: best_effort, reliable (for a camera on the"
-        " network), or auto: best effort, and reliable once frames get lost and all publishers offer"
-        " it. Depth, lidar and CameraInfo are always best effort.",
+        " network), or auto: best effort, and reliable once frames get lost and all publishers"
+        " offer it. Depth, lidar and CameraInfo are always best effort.",
         choices=("auto", "best_effort", "reliable"),
     )
     max_rate: float = parameter(
