@@ -51,6 +51,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def unused_gpu(devices: Path = Path("/dev")) -> str:
+    """Why PyTorch does not use an NVIDIA GPU that is here; empty where it does, or none is.
+
+    `devices`: where NVIDIA's driver puts its GPUs as files.
+    """
+    if torch.cuda.is_available() or not any(devices.glob("nvidia[0-9]*")):
+        return ""
+    if torch.version.cuda is None:
+        return (
+            f"there is an NVIDIA GPU, but PyTorch {torch.__version__} is built without CUDA:"
+            " install a build with it"
+        )
+    return (
+        f"there is an NVIDIA GPU, but PyTorch {torch.__version__} finds none: ask nvidia-smi for"
+        " its driver, and look at CUDA_VISIBLE_DEVICES"
+    )
+
+
 def tune(device: torch.device) -> None:
     """Has cuDNN time its kernels once for each size and thread, for frames keep their size.
 

@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 
 from regseg_core import Segmenter
 from regseg_core.backends.spec import GraphSpec
-from regseg_core.device import release_memory
+from regseg_core.device import release_memory, unused_gpu
 from regseg_core.errors import ArgumentError
 from regseg_ros import parameters
 from regseg_ros.classes import Classes, misfit
@@ -35,6 +35,8 @@ class Network:
         self.settings = parameters.read(node, SegmenterSettings)
         self.segment = _load(self.settings)
         undo.callback(self._forget)
+        if self.settings.device == "auto" and (why := unused_gpu()):
+            node.get_logger().warning(f"the CPU segments: {why}", once=True)
         self._cameras = len(cameras)
         self._expected = self._expects()
         #: What others are told of its classes.

@@ -11,7 +11,7 @@ from regseg_core import zoo
 from regseg_core.backends.cache import EngineCache, default_folder
 from regseg_core.backends.choose import candidates, choose_numbers
 from regseg_core.backends.eager import Eager
-from regseg_core.device import choose_device, device_title
+from regseg_core.device import choose_device, device_title, unused_gpu
 from regseg_core.errors import RegSegError
 from regseg_core.weights import find_weights
 from regseg_ros.doctor.verdict import Verdict, fail, ok, warn
@@ -34,12 +34,8 @@ def _weights() -> Verdict:
 def _device(device: torch.device) -> Verdict:
     precision, _ = choose_numbers("auto", device, "auto", zoo.find(zoo.DEFAULT))
     about = f"{device} ({device_title(device)}), {precision}"
-    if device.type == "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
-        return warn(
-            "device",
-            f"{about}; there is an NVIDIA GPU, but PyTorch {torch.__version__} finds none: install"
-            " a build for CUDA",
-        )
+    if why := unused_gpu():
+        return warn("device", f"{about}; {why}")
     return ok("device", about)
 
 
