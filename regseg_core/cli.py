@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from regseg_core import zoo
 from regseg_core.backends.choose import BACKENDS
@@ -17,16 +18,27 @@ from regseg_core.segmenter import Segmenter
 DEBUG_HELP = "show the traceback of every error"
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but for those that stand for nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a command, and of its parts, which argparse makes of the same class."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+
+
 def command_parser(
     name: str, description: str | None, package: str = "regseg_core"
 ) -> argparse.ArgumentParser:
     """The parser of `python -m <package>.<name>`."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {package}.{name}",
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser(prog=f"python -m {package}.{name}", description=description)
     add_debug_option(parser)
     parser.set_defaults(debug=False)
     return parser

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regseg_core import zoo
+from regseg_core.cli import Parser
 from regseg_core.data.synthetic import STREET
 from regseg_core.data.synthetic.painter import CAMERA_HEIGHT
 from regseg_core.files import FileError
@@ -215,17 +216,25 @@ def mount(options: argparse.Namespace) -> Mount | None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m regseg_ros.demo", description=__doc__)
+    parser = Parser(prog="python -m regseg_ros.demo", description=__doc__)
     parser.add_argument("source", nargs="?", default=STREET, help="folder, video, or 'street'")
-    parser.add_argument("--weights", default=zoo.DEFAULT)
+    parser.add_argument(
+        "--weights", default=zoo.DEFAULT, help="a file with a card, or shipped weights by name"
+    )
     parser.add_argument("--rate", type=float, default=15.0, help="frames a second")
-    parser.add_argument("--out", type=Path, default=Path("demo"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), help="folder for demo.mp4 and demo.png"
+    )
     ground = parser.add_argument_group("the ground")
     ground.add_argument("--ground", action="store_true", help="draw it, too: ground.png")
     ground.add_argument("--camera-height", type=float, metavar="M", help="above the ground")
     ground.add_argument("--camera-pitch", type=float, default=0.0, metavar="RAD", help="downwards")
     ground.add_argument("--focal", type=float, metavar="PIXELS", help="focal length")
-    ground.add_argument("--groups", default=str(ROOT / "config" / "groups.yaml"))
+    ground.add_argument(
+        "--groups",
+        default=str(ROOT / "config" / "groups.yaml"),
+        help="what classes mean: cityscapes, camvid, autoware or a YAML file",
+    )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     try:

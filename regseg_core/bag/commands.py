@@ -29,8 +29,15 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", help="folder of the new bag; with --ray that of all of them")
     _add_topics(parser)
-    parser.add_argument("--outputs", nargs="+", choices=OUTPUT_NAMES, default=["label", "mask"])
-    parser.add_argument("--storage", choices=STORAGES, default="mcap")
+    parser.add_argument(
+        "--outputs",
+        nargs="+",
+        choices=OUTPUT_NAMES,
+        default=["label", "mask"],
+        metavar="OUTPUT",
+        help=f"of {', '.join(OUTPUT_NAMES)}",
+    )
+    parser.add_argument("--storage", choices=STORAGES, default="mcap", help="of the new bag")
     parser.add_argument(
         "--all-topics", action="store_true", help="the bag's own messages come along"
     )

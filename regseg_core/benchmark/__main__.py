@@ -34,8 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
     speed.add_argument("--out", type=Path, help="folder for <device>/graph.json and plots")
     beside = what.add_parser("networks", help="all networks beside one another")
     beside.add_argument("--device", default="auto", help="auto, cuda, cuda:N or cpu")
-    beside.add_argument("--sizes", type=_sizes, default=[(512, 1024)], help="'512x1024 360x480'")
-    beside.add_argument("--names", nargs="+", choices=NETWORKS, metavar="NETWORK")
+    beside.add_argument("--sizes", type=_sizes, default="512x1024", help="'512x1024 360x480'")
+    beside.add_argument(
+        "--names", nargs="+", choices=NETWORKS, metavar="NETWORK", help="some instead of all"
+    )
     beside.add_argument("--rounds", type=at_least(1), default=5, help="over all, interleaved")
     beside.add_argument("--data", help="data set to train each network on for a while")
     beside.add_argument("--minutes", type=float, default=15.0, help="of training steps of each")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from regseg_core import evaluate, predict, report, train
+from regseg_core.bag import __main__ as bag
 from regseg_core.benchmark import __main__ as benchmark
 from regseg_core.cli import at_least, errors_in_one_line
 from regseg_core.data.labelled import DataError
@@ -100,6 +101,28 @@ def test_debug_may_stand_before_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FileError):
         benchmark.main(["--debug", "graph", "--out", str(tmp_path / "file")])
+
+
+@pytest.mark.parametrize(
+    ("command", "part", "defaults"),
+    [
+        (bag.main, "label", ["['label', 'mask']", "mcap", "1", "auto"]),
+        (bag.main, "mine", ["500", "entropy", "0.2", "eager"]),
+        (benchmark.main, "networks", ["512x1024", "5", "15.0"]),
+    ],
+)
+def test_the_help_of_a_part_shows_its_defaults(
+    command: Callable[[list[str]], None],
+    part: str,
+    defaults: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command([part, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for default in defaults:
+        assert f"(default: {default})" in said
+    assert "(default: None)" not in said and "(default: [])" not in said
 
 
 def test_whole_numbers_of_options() -> None:
