@@ -106,8 +106,13 @@ class Network:
             new = _load(wanted)
             try:
                 for kind in old.kinds()[: self._cameras]:
-                    new.compile(kind)  # else frames would be slower until it is
-                    new.warm_up(kind, wait=True)
+                    # Of its own: another precision may be meant, and another size by an engine.
+                    spec = new.spec(
+                        *(kind.height, kind.width, kind.encoding),
+                        *(kind.confidence, kind.batch, kind.rotation),
+                    )
+                    new.compile(spec)  # else frames would be slower until it is
+                    new.warm_up(spec, wait=True)
             except Exception:
                 new.close()
                 raise

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rig import Rig, image, pixels
+from rig import Rig, image, pixels, status
 from std_srvs.srv import Trigger
 
 from regseg_core import LabelSet, Segmenter, create_model
@@ -23,6 +23,24 @@ FRAME = SyntheticStreets(1, 96, 64)[0][0]
 CLASSES = LabelSet("two", (LabelClass(100, "path", (1, 2, 3)), LabelClass(101, "grass", (4, 5, 6))))
 
 
+def load(node: Rig, path: str) -> Trigger.Response:
+    """Loads weights, while frames go on."""
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=path)
+    request = SetParameters.Request(parameters=[Parameter(name="weights", value=value)])
+    assert node.call(SetParameters, "/regseg/set_parameters", request).results[0].successful
+    answers: list[Trigger.Response] = []
+    client = node.client(Trigger, "/regseg/load_weights")
+    client.call_async(Trigger.Request()).add_done_callback(
+        lambda done: answers.append(done.result())
+    )
+    for _ in range(600):
+        if answers:
+            return answers[0]
+        node.send(image(FRAME, "rgb8"))
+        node.spin(0.1)
+    raise AssertionError(node.said())
+
+
 def test_weights_are_taken_over_without_a_gap_or_refused(fresh: Rig, tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "two.safetensors"
@@ -32,34 +50,18 @@ def test_weights_are_taken_over_without_a_gap_or_refused(fresh: Rig, tmp_path: P
     labels = fresh.listen("/regseg/label")
     fresh.send_until(image(FRAME, "rgb8"), lambda: labels)
 
-    def load(path: str) -> Trigger.Response:
-        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=path)
-        request = SetParameters.Request(parameters=[Parameter(name="weights", value=value)])
-        assert fresh.call(SetParameters, "/regseg/set_parameters", request).results[0].successful
-        answers: list[Trigger.Response] = []
-        client = fresh.client(Trigger, "/regseg/load_weights")
-        client.call_async(Trigger.Request()).add_done_callback(
-            lambda done: answers.append(done.result())
-        )
-        for _ in range(600):
-            if answers:
-                return answers[0]
-            fresh.send(image(FRAME, "rgb8"))
-            fresh.spin(0.1)
-        raise AssertionError(fresh.said())
-
     def names() -> list[str]:
         request = GetParameters.Request(names=["class_names", "weights"])
         found = fresh.call(GetParameters, "/regseg/get_parameters", request).values
         return [*found[0].string_array_value, found[1].string_value]
 
-    refused = load(str(tmp_path / "nothing.safetensors"))
+    refused = load(fresh, str(tmp_path / "nothing.safetensors"))
     assert not refused.success
     assert "no weights '" in refused.message and "still running: regseg48-camvid" in refused.message
     assert names()[-1] == "regseg48-camvid", "the parameter says what runs"
 
     labels.clear()
-    taken = load(str(weights))
+    taken = load(fresh, str(weights))
     assert taken.success and "2 classes" in taken.message
     assert names() == ["path", "grass", str(weights)]
     fresh.send_until(image(FRAME, "rgb8"), lambda: pixels(labels[-1]).max() >= 100)
@@ -69,6 +71,22 @@ def test_weights_are_taken_over_without_a_gap_or_refused(fresh: Rig, tmp_path: P
     assert stamps == sorted(stamps)
     old = sum(pixels(message).max() < 100 for message in labels)
     assert old >= 1, "the old weights have segmented while the new ones were loaded"
+
+
+def test_weights_without_a_calibration_follow_those_that_run_in_int8(
+    fresh: Rig, tmp_path: Path
+) -> None:
+    """On a processor that is fast at int8; on others both have one precision."""
+    pytest.importorskip("openvino")
+    weights = tmp_path / "two.safetensors"
+    save_weights(weights, create_model("regseg48", 2), ModelCard("regseg48", CLASSES))
+    fresh.start("-p", "backend:=openvino")
+    labels = fresh.listen("/regseg/label")
+    fresh.send_until(image(FRAME, "rgb8"), lambda: labels)
+    taken = load(fresh, str(weights))
+    assert taken.success, taken.message
+    fresh.send_until(image(FRAME, "rgb8"), lambda: pixels(labels[-1]).max() >= 100)
+    assert status(fresh)["backend failures"] == "none"
 
 
 def test_groups_that_are_set_while_weights_are_loaded_must_fit_these(
