@@ -50,7 +50,8 @@ class Report:
     last_latencies: Sequence[float]
     #: Seconds since a frame was received, or since the start.
     silence: float
-    #: Seconds since the first frame that came after the last mask; 0 where none has come.
+    #: Seconds since the first frame that came after the last mask, not of those over `max_rate`; 0
+    #: where none has come.
     unanswered: float
     #: Why the last frame was refused, and why the last one failed; empty: none was.
     last_refusal: str
@@ -105,7 +106,9 @@ class FrameStatistics:
         self._latencies: deque[tuple[float, float]] = deque(maxlen=_KEPT)
         self._at_mask = dict(self._totals)
         self._last_frame = now = clock()
+        #: When the first frame came that has no mask yet, and whether none has come after it.
         self._unanswered: float | None = None
+        self._newest_is_first = False
         #: Counts at moments of the window, oldest first: its rates are counted from the first.
         self._marks = deque([(now, dict(self._totals))])
 
@@ -118,10 +121,13 @@ class FrameStatistics:
             self._totals[what] += 1
             if what == "received":
                 self._last_frame = now = self._clock()
-                if self._unanswered is None:
+                self._newest_is_first = self._unanswered is None
+                if self._newest_is_first:
                     self._unanswered = now
             elif what == "dropped":
                 self._totals[why or REPLACED] += 1
+                if why == OVER_RATE and self._newest_is_first:
+                    self._unanswered = None  # it is to have no mask
             elif what in self._reasons:
                 self._reasons[what] = why
 

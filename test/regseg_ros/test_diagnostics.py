@@ -120,6 +120,19 @@ def test_drops_that_max_rate_asks_for_are_no_warning() -> None:
     assert camera.judged() == (OK, "segmenting")
 
 
+def test_one_frame_in_five_seconds_is_ok_between_two_masks_where_max_rate_asks_for_it() -> None:
+    camera = Camera()
+    for number in range(120):
+        camera.frame("dropped" if number % 50 else "segmented", OVER_RATE)
+        camera.clock.wait(0.1)
+        assert camera.judged() == (OK, "segmenting")
+    camera.statistics.count("received")  # one that is to be segmented, and is not
+    for _ in range(35):
+        camera.frame("dropped", OVER_RATE)
+        camera.clock.wait(0.1)
+    assert camera.judged() == (ERROR, "frames arrive, none is segmented")
+
+
 def test_frames_that_the_transport_loses_are_a_warning() -> None:
     camera = Camera()
     camera.frame()
