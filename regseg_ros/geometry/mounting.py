@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+import math
 
-import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from regseg_core import Segmentation
@@ -51,10 +50,12 @@ class Mounting:
         else:
             pose = Pose.of(self._transforms.find(camera.ground_frame, frame, "camera_height"))
         old, wanted = self._view, (settings.grid_cell, settings.ground_range)
-        if old is not None and old.camera is model and (old.cell, old.reach) == wanted:
-            moved = np.abs(np.subtract(astuple(old.pose), astuple(pose)))
-            if moved.max() < _STILL:
-                return old
+        if (
+            old is not None
+            and (old.camera, old.cell, old.reach) == (model, *wanted)
+            and _moved(old.pose, pose) < _STILL
+        ):
+            return old
         self._view = GroundView(model, pose, *wanted)
         self._grid = None
         return self._view
@@ -67,6 +68,14 @@ class Mounting:
             self._grid, self._costs = GroundGrid(view, costs[0], votes, costs[1]), costs
         assert self._grid is not None
         return self._grid
+
+
+def _moved(one: Pose, other: Pose) -> float:
+    """How far at the most, in m or rad."""
+    lengths = (one.height - other.height, one.ahead - other.ahead, one.left - other.left)
+    angles = (one.pitch - other.pitch, one.roll - other.roll, one.yaw - other.yaw)
+    # Half a turn to the left and to the right are the same.
+    return max(map(abs, (*lengths, *(math.remainder(angle, math.tau) for angle in angles))))
 
 
 def _costs(result: Segmentation, *roles: Role) -> dict[int, int]:
