@@ -204,10 +204,12 @@ class Camera:
         now = time.monotonic()
         self.statistics.count("received")
         rate = self._node.get_parameter(self._rate_parameter).value
-        if rate > 0 and now < self._next_due:
-            self.statistics.count("dropped", OVER_RATE)
-            return
         if rate > 0:
+            # No later than at this rate, which may have been lower before.
+            self._next_due = min(self._next_due, now + 1 / rate)
+            if now < self._next_due:
+                self.statistics.count("dropped", OVER_RATE)
+                return
             # By appointment, not by distance: of 15 frames a second, every third goes at 10.
             self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
         if self._mailbox.put(self, Arrival(self, sent, now)) is not None:

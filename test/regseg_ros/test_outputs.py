@@ -163,6 +163,16 @@ def test_frames_over_max_rate_and_too_old_are_dropped_and_counted(running: Rig) 
     assert int(limited["received"]) == sum(int(limited[name]) for name in ends)
 
 
+def test_a_higher_max_rate_counts_at_once(running: Rig) -> None:
+    labels = running.listen("/regseg/label")
+    assert not put(running, "max_rate", number(0.01))
+    running.send_until(image(FRAME, "rgb8"), lambda: labels)
+    assert not put(running, "max_rate", number(10.0))
+    labels.clear()
+    running.send_until(image(FRAME, "rgb8"), lambda: labels)
+    assert not put(running, "max_rate", number(0.0))
+
+
 def test_parameters_that_would_have_no_effect_are_refused(running: Rig) -> None:
     text = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="/other")
     assert "read once, when the node is configured" in put(running, "image_topic", text)
