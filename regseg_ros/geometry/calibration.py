@@ -67,12 +67,12 @@ def scaled_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
     found.binning_x = found.binning_y = 0
     found.roi = RegionOfInterest(do_rectify=info.roi.do_rectify)
     found.k = [small.fx, 0.0, small.cx, 0.0, small.fy, small.cy, 0.0, 0.0, 1.0]
-    # P maps into the full image too; its fourth column holds metres times focal length.
+    # P maps into the full image too; its fourth column holds metres times focal lengths.
     binned = camera_model(info, rectified=True).scaled(width, height) if info.p[0] else small
-    shift = info.p[3] / info.p[0] if info.p[0] else 0.0
+    across, down = (info.p[3] / info.p[0], info.p[7] / info.p[5]) if info.p[0] else (0.0, 0.0)
     found.p = [
-        *(binned.fx, 0.0, binned.cx, shift * binned.fx),
-        *(0.0, binned.fy, binned.cy, 0.0),
+        *(binned.fx, 0.0, binned.cx, across * binned.fx),
+        *(0.0, binned.fy, binned.cy, down * binned.fy),
         *(0.0, 0.0, 1.0, 0.0),
     ]
     return found

@@ -57,6 +57,8 @@ def test_the_calibration_of_a_smaller_image_sees_the_same() -> None:
     at, below = camera_model(INFO).project(point)[0], camera_model(small).project(point)[0]
     assert below == pytest.approx((at + 0.5) / 4 - 0.5)
     assert small.p[0] == 112.5 and small.p[3] / small.p[0] == pytest.approx(-0.1), "0.1 m beside"
+    above = scaled_info(changed(p=[*INFO.p[:7], -90.0, *INFO.p[8:]]), 160, 60)
+    assert above.p[7] / above.p[5] == pytest.approx(-0.2), "0.2 m above, by fy"
     assert (INFO.width, INFO.k[0]) == (640, 500), "the given one stays"
     with pytest.raises(CalibrationError, match="not calibrated"):
         scaled_info(changed(k=[0.0] * 9), 160, 120)
