@@ -15,8 +15,8 @@ from regseg_core.geometry.ground import FreeSpace, GroundView
 #: Of a nav_msgs/OccupancyGrid; costs lie between.
 UNKNOWN, FREE, LETHAL = -1, 0, 100
 
-#: Seconds between two frames after which a robot is elsewhere.
-_GAP = 1.0
+#: Seconds between two stamps after which a robot is elsewhere; backwards, time has begun anew.
+GAP = 1.0
 
 Grid = npt.NDArray[np.int8]
 
@@ -63,7 +63,7 @@ class GroundGrid:
         `labels`: H x W uint8, of which `free` is. `taken`: when, in s. Frames from before a gap,
         or from later on, where time has begun anew, have no vote.
         """
-        if not 0 <= taken - self._newest <= _GAP:
+        if not 0 <= taken - self._newest <= GAP:
             self.forget()
         self._newest = taken
         found = self._table[labels[self._rows, self._columns]]

@@ -6,6 +6,8 @@ import threading
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
+from regseg_core.geometry.grid import GAP
+
 Item = TypeVar("Item")
 Message = TypeVar("Message")
 
@@ -30,8 +32,11 @@ class Kept(Generic[Message]):
         self._bytes = 0
 
     def add(self, stamp: int, message: Message) -> None:
-        """Keeps it in place of the oldest."""
+        """Keeps it in place of the oldest; alone, where time has begun anew."""
         with self._lock:
+            # A bag in a loop, or a simulator that is reset: nothing would be later than the others.
+            if self._messages and stamp < max(self._messages) - GAP * 1e9:
+                self._forget()
             if stamp in self._messages:
                 self._bytes -= _size(self._messages.pop(stamp))
             self._messages[stamp] = message
@@ -52,8 +57,11 @@ class Kept(Generic[Message]):
     def clear(self) -> None:
         """Forgets them."""
         with self._lock:
-            self._messages.clear()
-            self._bytes = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        self._messages.clear()
+        self._bytes = 0
 
 
 def _size(message: Any) -> int:

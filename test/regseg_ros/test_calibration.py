@@ -180,6 +180,31 @@ def test_a_sensor_whose_clock_is_behind_is_noticed() -> None:
     assert pairs.apart() == pytest.approx(-9.7, abs=0.1)
 
 
+def test_pairs_are_found_again_where_time_begins_anew() -> None:
+    """A bag in a loop, or a simulator that is reset; the lidar comes later than its image."""
+    kept: Kept[tuple[int, int]] = Kept()
+    pairs: Pairs[tuple[int, int], tuple[int, int]] = Pairs()
+    for lap in range(3):
+        taken = []
+        for number in range(120):
+            stamp, what = number * 100_000_000, (lap, number)
+            pairs.wait(stamp, what)
+            taken.append(pairs.take(kept, 0.05))
+            kept.add(stamp, what)
+            taken.append(pairs.take(kept, 0.05))
+        # A lap's first image comes while no message of it is there.
+        same = [((lap, number), (lap, number)) for number in range(1 if lap else 0, 120)]
+        assert [pair for pair in taken if pair] == same
+        assert pairs.apart() is None
+
+
+def test_messages_that_overtake_each_other_are_kept() -> None:
+    kept: Kept[int] = Kept()
+    for stamp in (5_000_000_000, 5_200_000_000, 4_300_000_000, 5_300_000_000):
+        kept.add(stamp, stamp)
+    assert len(kept.items()) == 4
+
+
 def test_images_between_two_messages_are_no_trouble() -> None:
     """A camera of 30 Hz and depth of 15 Hz, exactly paired: every other image has none."""
     kept: Kept[int] = Kept()
