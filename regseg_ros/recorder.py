@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,8 @@ RECORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 #: Frames that wait for their mask; one whose mask never comes is forgotten.
 PENDING = 30
+#: Bytes of frames that wait to be written: 640 rows of 480 x 360, 53 of 1080p.
+WAITING = 1_000_000_000
 #: Seconds that writing the video may go on for after a signal.
 WRITING = 15.0
 #: Rows of the image.
@@ -90,6 +93,29 @@ class Samples:
         return [self._kept[int(index)] for index in chosen]
 
 
+class Waiting:
+    """Rows that wait to be written, of `most` bytes together."""
+
+    def __init__(self, most: int = WAITING) -> None:
+        self._rows: queue.SimpleQueue[tuple[Pixels, ...] | None] = queue.SimpleQueue()
+        self._most = most
+
+    def put(self, row: tuple[Pixels, ...]) -> bool:
+        """Leaves a row, as large as those that wait; whether there was room for it."""
+        fits = (self._rows.qsize() + 1) * sum(pixels.nbytes for pixels in row) <= self._most
+        if fits:
+            self._rows.put(row)
+        return fits
+
+    def end(self) -> None:
+        """No more come."""
+        self._rows.put(None)
+
+    def __iter__(self) -> Iterator[tuple[Pixels, ...]]:
+        while (row := self._rows.get()) is not None:
+            yield row
+
+
 class Recorder(Node):
     """Puts camera frame, mask and overlay of one stamp together, for a writer thread."""
 
@@ -101,7 +127,7 @@ class Recorder(Node):
         self.arrivals, self.samples = Arrivals(), Samples()
         self.classes: list[LabelClass] = []
         self._pending: dict[int, dict[str, Pixels]] = {}
-        self._rows: queue.Queue[tuple[Pixels, ...] | None] = queue.Queue()
+        self._rows = Waiting()
         self._failure: Exception | None = None
         self._writer = threading.Thread(target=self._write, name="writing")
         self._writer.start()
@@ -123,7 +149,7 @@ class Recorder(Node):
 
     def finish(self) -> None:
         """Waits for the video and writes the image and the figures. Raises FileError."""
-        self._rows.put(None)
+        self._rows.end()
         self._writer.join()
         if self._failure is not None:
             raise self._failure
@@ -133,6 +159,8 @@ class Recorder(Node):
             write_image(self.out / "demo.png", sheet(rows, TITLES, self.classes))
 
     def _on_image(self, title: str, message: Image) -> None:
+        if self._failure is not None:
+            raise self._failure  # it ends the recording: all further frames would be lost
         now = self.get_clock().now()
         stamp = Time.from_msg(message.header.stamp)
         if title == "mask":
@@ -147,7 +175,11 @@ class Recorder(Node):
         row[title] = frame.rgb()
         if len(row) == len(TITLES):
             del self._pending[stamp.nanoseconds]
-            self._rows.put(tuple(row[name] for name in TITLES))
+            if not self._rows.put(tuple(row[name] for name in TITLES)):
+                self.get_logger().warning(
+                    "frames come faster than they are written: the video leaves some out",
+                    throttle_duration_sec=5.0,
+                )
         while len(self._pending) > PENDING:
             del self._pending[min(self._pending)]
 
@@ -156,10 +188,10 @@ class Recorder(Node):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         try:
             with VideoWriter(self.out / "demo.mp4", self.settings.rate) as video:
-                while (row := self._rows.get()) is not None:
+                for row in self._rows:
                     video.write(side_by_side(row))
                     self.samples.add(row)
-        except Exception as error:  # raised again by `finish`, in the main thread
+        except Exception as error:  # raised in the main thread
             self._failure = error
 
 

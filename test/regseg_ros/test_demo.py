@@ -12,7 +12,8 @@ import av
 import numpy as np
 import pytest
 from places import ROOT
-from rig import Rig
+from rclpy.node import Node
+from rig import Rig, image
 from sensor_msgs.msg import CameraInfo
 
 from regseg_core.arrays import Image
@@ -25,7 +26,7 @@ from regseg_core.messages.uncompressed import to_frame
 from regseg_ros import demo
 from regseg_ros.geometry.calibration import camera_model
 from regseg_ros.geometry.clouds import depths
-from regseg_ros.recorder import Arrivals, Samples
+from regseg_ros.recorder import Arrivals, Samples, Waiting
 from regseg_ros.video_source import open_source
 
 
@@ -48,8 +49,8 @@ def test_a_folder_is_published_in_order(fresh: Rig, images: list[Image], tmp_pat
         module="video_source",
     )
     fresh.until(lambda: len(messages) == 3)
-    for message, image in zip(messages, images, strict=True):
-        wanted = ENCODINGS[encoding].from_rgb(image)
+    for message, sent in zip(messages, images, strict=True):
+        wanted = ENCODINGS[encoding].from_rgb(sent)
         assert message.header.frame_id == "left" and message.encoding == encoding
         assert np.array_equal(to_frame(message).pixels.reshape(wanted.shape), wanted)
     assert fresh.process is not None and fresh.process.wait(20) == 0
@@ -95,8 +96,8 @@ def test_sources(images: list[Image], tmp_path: Path) -> None:
     assert [np.array_equal(looped[n], images[n % 3]) for n in range(7)] == [True] * 7
     assert len(list(open_source(str(tmp_path / "images"), 10, (64, 48), loop=False))) == 3
     with VideoWriter(tmp_path / "video.mp4", 10) as video:
-        for image in images:
-            video.write(image)
+        for frame in images:
+            video.write(frame)
     assert len(list(open_source(str(tmp_path / "video.mp4"), 10, (64, 48), loop=False))) == 3
     street = next(open_source("street", 10, (96, 64), loop=False))
     assert np.array_equal(street, SyntheticStreet(96, 64).frame(0.0)[0])
@@ -107,8 +108,8 @@ def test_sources(images: list[Image], tmp_path: Path) -> None:
 def test_a_film_that_is_cut_off_is_shown_again_and_again(tmp_path: Path) -> None:
     whole, half = tmp_path / "whole.mp4", tmp_path / "half.mp4"
     with VideoWriter(whole, 15) as video:
-        for image, _ in islice(SyntheticStreet(64, 48).frames(15), 30):
-            video.write(image)
+        for frame, _ in islice(SyntheticStreet(64, 48).frames(15), 30):
+            video.write(frame)
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     with pytest.raises(CutOffError):
         list(open_source(str(half), 15, (64, 48), loop=False))
@@ -134,6 +135,33 @@ def test_samples_are_spread_over_the_whole_recording() -> None:
     chosen = [int(row[0][0, 0, 0]) for row in samples.chosen()]
     assert len(chosen) == 4 and chosen[0] == 0 and chosen[-1] > 200
     assert np.diff(chosen).min() > 50
+
+
+def test_rows_that_wait_are_bounded() -> None:
+    rows, row = Waiting(most=100), (np.zeros((4, 2, 3), np.uint8), np.zeros((4, 2, 3), np.uint8))
+    assert [rows.put(row) for _ in range(3)] == [True, True, False]
+    taken = iter(rows)
+    assert next(taken) is row and rows.put(row)
+    rows.end()
+    assert len(list(taken)) == 2
+
+
+@pytest.mark.integration
+def test_a_video_that_cannot_be_written_ends_the_recorder(fresh: Rig, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    node = Node("regseg", context=fresh.context)
+    for name, value in {"names": ["road"], "ids": [0], "colors": [1, 2, 3]}.items():
+        node.declare_parameter(f"class_{name}", value)
+    fresh.executor.add_node(node)
+    for output in ("mask", "overlay"):
+        fresh.publisher(f"/regseg/{output}")
+    fresh.start("-p", f"out:={tmp_path / 'file' / 'demo'}", module="recorder")
+    fresh.until_said("recording /camera/image_raw")
+    frame = image(SyntheticStreet(64, 48).frame(0.0)[0], "rgb8")
+    fresh.send_until(frame, lambda: fresh.process and fresh.process.poll() is not None)
+    assert fresh.process is not None and fresh.process.returncode == 1
+    assert "error: cannot write" in fresh.said() and "Traceback" not in fresh.said()
+    node.destroy_node()
 
 
 def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
