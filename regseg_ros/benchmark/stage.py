@@ -196,8 +196,8 @@ class Stage:
         )
 
     def _settled(self) -> dict[str, int]:
-        """The counts of all cameras, once nothing is in work."""
-        before: dict[str, int] = {}
+        """The counts of all cameras, once nothing is in work. Raises BenchmarkError."""
+        deadline, before = time.monotonic() + PATIENCE, dict[str, int]()
         while True:
             statuses = self.look().values()
             counts = {
@@ -206,6 +206,10 @@ class Stage:
             }
             if counts == before and not counts["in work"]:
                 return counts
+            if time.monotonic() > deadline:
+                raise BenchmarkError(
+                    f"{counts['in work']} frames are in work after {PATIENCE:g} s without new ones"
+                )
             before = counts
 
     def _start(self, module: str, **options: Any) -> Process:

@@ -7,28 +7,42 @@ import math
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from places import ROOT
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
+from regseg_core.backends.health import Health
 from regseg_core.data.synthetic import SyntheticStreet
 from regseg_core.media import read_image, write_image
 from regseg_core.messages.compressed import to_frame as decoded
 from regseg_core.messages.uncompressed import to_frame
 from regseg_ros.benchmark import __main__ as benchmark
-from regseg_ros.benchmark import stage
+from regseg_ros.benchmark import stage, starting
+from regseg_ros.benchmark.bench import Bench
 from regseg_ros.benchmark.cases import CASES
 from regseg_ros.benchmark.costs import memory, processor_seconds
 from regseg_ros.benchmark.figures import latencies, longest_gap, percentiles, rate_of
-from regseg_ros.benchmark.load import Load
+from regseg_ros.benchmark.load import BenchmarkError, Load
 from regseg_ros.benchmark.pictures import image_messages, jpeg_messages, pictures
 from regseg_ros.benchmark.rows import Aim, Row, Rows
 from regseg_ros.benchmark.sink import stamp_of
+from regseg_ros.diagnostics import status_message
+from regseg_ros.settings import Thresholds
+from regseg_ros.statistics import FrameStatistics
 
 MS = 1_000_000
 
@@ -69,6 +83,84 @@ def test_a_sweep_accounts_for_every_frame_and_is_drawn(
     [table], [plot] = tmp_path.glob("*/node.md"), tmp_path.glob("*/node-sweep.png")
     assert "| sweep: 64 x 48 bgr8, 8 Hz | eager |" in table.read_text()
     assert read_image(plot).shape[2] == 3
+
+
+@contextmanager
+def stuck_node(domain: int) -> Iterator[None]:
+    """Says on /diagnostics that a frame is in work, until the context ends."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = Node("stuck", context=context)
+    publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    frames, ended = FrameStatistics(), threading.Event()
+    frames.count("received")
+
+    def say() -> None:
+        while not ended.wait(0.1):
+            report = frames.report()
+            status = status_message(report, Thresholds(), "stuck", "", 1.0, "", Health())
+            message = DiagnosticArray(status=[status])
+            message.header.stamp = node.get_clock().now().to_msg()
+            publisher.publish(message)
+
+    thread = threading.Thread(target=say)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+@pytest.mark.integration
+def test_a_frame_that_stays_in_work_ends_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "PATIENCE", 1.0)
+    load = Load(height=48, width=64)
+    with (
+        mock.patch.dict(os.environ),
+        stage.Stage(load, tmp_path) as made,
+        stuck_node(int(made.environment["ROS_DOMAIN_ID"])),
+        pytest.raises(BenchmarkError, match="1 frames are in work after 1 s"),
+    ):
+        made.measure(made.camera)
+
+
+class Hasty:
+    """A stage whose better backend has taken over before the first mask."""
+
+    def __init__(self, load: Load, cache: Path) -> None:
+        self.load, self.camera, self.sink = load, self, self
+        self._asked = 0
+
+    def __enter__(self) -> Hasty:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def start_nodes(self) -> None: ...
+
+    def check(self) -> None: ...
+
+    def ask(self, what: str, **_: Any) -> list[tuple[int, int, int]]:
+        self._asked += what == "take"
+        return [(0, 0, time.time_ns())] if self._asked > 1 else []
+
+    def said(self) -> str:
+        return f"{time.time() - 10:.3f} INFO now running openvino for 48 x 64 bgr8\n"
+
+
+@pytest.mark.integration
+def test_a_first_mask_that_comes_after_a_better_backend_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(starting, "Stage", Hasty)
+    with Bench({}, None, None, "") as bench:
+        row = next(starting.first(bench))
+    assert float(row.values["first mask (s)"]) > 0.5
 
 
 @pytest.mark.slow
