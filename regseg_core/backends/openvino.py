@@ -68,7 +68,7 @@ class OpenVino:
             path = Path(folder) / "graph.xml"
             _library().save_model(model, path, compress_to_fp16=False)
             xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
-        ready = _compile(model, job.spec).export_model()
+        ready = compile_model(model, job.spec).export_model()
         parts = (xml, weights, _processor().encode(), ready.getvalue())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
@@ -111,13 +111,14 @@ def convert(job: Job) -> tuple[Any, SegmentationNetwork]:
 
 def compiled(model: Any, spec: GraphSpec) -> Compiled:
     """OpenVINO's form of a graph, ready to run on this processor."""
-    return _running(_compile(model, spec))
+    return _running(compile_model(model, spec))
 
 
-def _compile(model: Any, spec: GraphSpec) -> Any:
+def compile_model(model: Any, spec: GraphSpec, **more: object) -> Any:
+    """OpenVINO's compiled model. `more`: properties of OpenVINO beside those of the spec."""
     # As it is converted the sizes are open, and some of them computed anew for each frame.
     model.reshape(list(spec.shape))
-    return _library().Core().compile_model(model, "CPU", _hints(spec))
+    return _library().Core().compile_model(model, "CPU", {**_hints(spec), **more})
 
 
 def _hints(spec: GraphSpec) -> dict[str, str | int]:

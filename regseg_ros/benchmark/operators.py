@@ -11,7 +11,7 @@ from unittest import mock
 
 from regseg_core.arrays import Image
 from regseg_core.backends.base import Building, Job
-from regseg_core.backends.openvino import OpenVino, graph_in
+from regseg_core.backends.openvino import OpenVino, compile_model, graph_in
 
 #: Of a graph, in their order.
 PARTS = ("convert, normalise", "network", "upsampling, class, confidence")
@@ -29,12 +29,7 @@ def operator_times(
     import openvino
 
     model = graph_in(OpenVino().payload(job, Building()))
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "PERF_COUNT": True,
-        "INFERENCE_PRECISION_HINT": "f32" if job.spec.precision == "float32" else "bf16",
-    }
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    request = compile_model(model, job.spec, PERF_COUNT=True).create_infer_request()
     rounds, besides = [], []
     for _ in range(_ROUNDS):
         request.infer([frame[None]], share_inputs=True)
