@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from regseg_core.bag.deserializing import COMPRESSED_IMAGE, IMAGE
 from regseg_core.bag.errors import BagError, MessageError
 from regseg_core.bag.recording import Recording
 
-_COMPRESSED_SUFFIX = "/compressed"
+#: What image_transport puts behind a camera's topic, where it sends a CompressedImage.
+_COMPRESSED, _ZSTD = "/compressed", "/zstd"
+
+#: The node's topics, whatever its namespace, and what it sends of images that it is unsure of.
+_NODE, _INTERESTING = "/regseg/", "/interesting"
+
+#: So many first messages of a topic are asked what it holds: some may be damaged.
+_ASKED = 8
 
 #: How encodings of distances begin.
 _DEPTH = ("16UC1", "32FC1")
@@ -37,45 +46,35 @@ class Camera:
 def find_cameras(recording: Recording, asked: Sequence[str] = ()) -> list[Camera]:
     """The cameras that are asked for, each a topic or NAME=TOPIC; all that there are by default.
 
-    By default the raw images of a camera that is recorded raw and compressed, no depth, and nothing
-    that the node has made. A name is made of the topic: `/front/image_raw/compressed` is front's.
-    Raises BagError.
+    By default every topic with images but depth, what the node has made, and what image_transport
+    makes of a camera that is there otherwise. Images that the node was unsure of are taken where
+    there are no others. A name is made of the topic: `/front/image_raw/compressed` is front's;
+    where two would have one, they have all of their topics. Raises BagError.
     """
     topics = recording.topics
     images = {
-        name: topic for name, topic in topics.items() if topic.msgtype in (IMAGE, COMPRESSED_IMAGE)
+        name: topic.msgtype
+        for name, topic in topics.items()
+        if topic.msgtype in (IMAGE, COMPRESSED_IMAGE)
     }
-    wanted = [_asked(text) for text in asked] or [
-        (None, name)
-        for name in sorted(images)
-        if (name == _raw(name) or _raw(name) not in images) and _is_colour(recording, name)
-    ]
-    there = f"its image topics are {', '.join(sorted(images)) or 'none'}"
+    wanted = [_asked(text) for text in asked] if asked else _by_default(recording, images)
     if missing := [topic for _, topic in wanted if topic not in images]:
-        raise BagError(f"the bag has no images on {', '.join(missing)}: {there}")
+        raise BagError(
+            f"the bag has no images on {', '.join(missing)}: its image topics are"
+            f" {', '.join(sorted(images)) or 'none'}"
+        )
     if not wanted:
         raise BagError(
             f"{recording.path} has no images of a camera: its topics are"
             f" {', '.join(sorted(topics))}"
         )
-    found = [
-        Camera(
-            _named(topic) if name is None else name,
-            topic,
-            images[topic].msgtype == COMPRESSED_IMAGE,
-        )
-        for name, topic in wanted
-    ]
-    doubled = [
-        name for name, count in Counter(camera.name for camera in found).items() if count > 1
-    ]
-    if doubled:
-        same = [camera.topic for camera in found if camera.name in doubled]
+    counted = Counter(name for name, _ in wanted)
+    if same := [topic for name, topic in wanted if counted[name] > 1]:
         raise BagError(
             f"{', '.join(same)} would have one name: give other ones, such as"
             f" --topics left={same[0]} right={same[1]}"
         )
-    return found
+    return [Camera(name, topic, images[topic] == COMPRESSED_IMAGE) for name, topic in wanted]
 
 
 def count_frames(recording: Recording, cameras: Sequence[Camera]) -> int | None:
@@ -84,31 +83,56 @@ def count_frames(recording: Recording, cameras: Sequence[Camera]) -> int | None:
     return None if None in counts else sum(count or 0 for count in counts)
 
 
+def _by_default(recording: Recording, images: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Names and topics of cameras. `images`: types of messages by topic."""
+    sent = {topic: images[topic] for topic in sorted(images) if recording.topics[topic].count != 0}
+    seen = [t for t in sent if not _is_copy(t, sent) and _is_colour(recording, t)]
+    found = [topic for topic in seen if not _is_interesting(topic)] or seen
+    counted = Counter(map(_named, found))
+    return [
+        (_named(topic) if counted[_named(topic)] == 1 else _raw(topic).strip("/"), topic)
+        for topic in found
+    ]
+
+
+def _is_copy(topic: str, images: Mapping[str, str]) -> bool:
+    """Whether it is what image_transport makes of a camera that is there raw, or as JPEG or PNG."""
+    camera = topic.rpartition("/")[0]
+    better = [camera, camera + _COMPRESSED] if topic.endswith(_ZSTD) else [camera]
+    return images[topic] == COMPRESSED_IMAGE and any(name in images for name in better)
+
+
 def _is_colour(recording: Recording, topic: str) -> bool:
-    """Whether it is a camera's, neither depth nor an output of the node; by its first message."""
-    if topic.startswith("/regseg/") or "compressedDepth" in topic:
+    """Whether it is a camera's, neither depth nor made by the node."""
+    if "compressedDepth" in topic or (_NODE in topic and not _is_interesting(topic)):
         return False
-    first = next(recording.messages([topic]), None)
-    try:
-        image = None if first is None else recording.deserialize(first)
-    except MessageError:
-        return True  # it is named where it is labelled
-    kind = getattr(image, "encoding", "") or getattr(image, "format", "")
-    return not kind.startswith(_DEPTH)
+    for message in islice(recording.messages([topic]), _ASKED):
+        with suppress(MessageError):
+            image = recording.deserialize(message)
+            kind = getattr(image, "encoding", "") or getattr(image, "format", "")
+            return not kind.startswith(_DEPTH)
+    return True  # it is named where it is labelled
+
+
+def _is_interesting(topic: str) -> bool:
+    return _NODE in topic and topic.endswith(_INTERESTING)
 
 
 def _raw(topic: str) -> str:
-    return topic.removesuffix(_COMPRESSED_SUFFIX)
+    return topic.removesuffix(_COMPRESSED)
 
 
-def _asked(text: str) -> tuple[str | None, str]:
+def _asked(text: str) -> tuple[str, str]:
     name, is_named, topic = text.rpartition("=")
     if not _NAME.fullmatch(name):
         raise BagError(f"{name!r} is no name of a camera: give letters, digits and _")
-    return (name if is_named else None), topic
+    return (name if is_named else _named(topic)), topic
 
 
 def _named(topic: str) -> str:
-    """What comes before `image_raw` or the like."""
+    """What comes before `image_raw` or the like; the camera of what a node was unsure of."""
+    if _is_interesting(topic):
+        node, _, camera = topic.removesuffix(_INTERESTING[1:]).partition(_NODE)
+        return f"{node}/{camera}".strip("/")
     *before, last = _raw(topic).strip("/").split("/")
     return "/".join(before if last.startswith("image") else [*before, last])

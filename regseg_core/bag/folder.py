@@ -50,9 +50,9 @@ def find_files(path: Path, report: Report) -> BagFiles:
         others = [p for p in there if p not in listed.paths]
         for other in others:
             report(f"{other.name} is read after the others: {_METADATA} does not list it")
-        files = BagFiles(
-            [p for p in listed.paths if p in there] + others, listed.counts, listed.digests
-        )
+        paths = [p for p in listed.paths if p in there] + others
+        # What others hold was not counted.
+        files = BagFiles(paths, None if others else listed.counts, listed.digests)
     if not files.paths:
         for old in path.glob("*.bag"):
             _check_file(old)

@@ -8,14 +8,32 @@ from pathlib import Path
 import bags
 import numpy as np
 import pytest
+import yaml
 
 from regseg_core import Segmenter
+from regseg_core.bag.cameras import find_cameras
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.label import Labelling
 from regseg_core.bag.parts import unfinished
 from regseg_core.bag.recording import Recording
 
 SIZE = (96, 64)
+GRAY = np.zeros((8, 8, 3), np.uint8)
+
+
+def found(bag: Path, *asked: str) -> dict[str, str]:
+    """Cameras' topics by name."""
+    with Recording(bag) as recording:
+        return {camera.name: camera.topic for camera in find_cameras(recording, asked)}
+
+
+def topics(folder: Path, *names: str) -> Path:
+    """A bag with one image on each, JPEG where a name is not that of a raw image."""
+    make = {True: bags.image, False: bags.compressed_image}
+    raw = ("image_raw", "image_rect", "mask", "label")
+    return bags.write_bag(
+        folder, [make[name.endswith(raw)](name, bags.BEGIN_NS, GRAY) for name in names]
+    )
 
 
 def test_depth_and_what_the_node_made_are_no_cameras(segment: Segmenter, tmp_path: Path) -> None:
@@ -35,7 +53,7 @@ def test_depth_and_what_the_node_made_are_no_cameras(segment: Segmenter, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("topics", "reason"),
+    ("asked", "reason"),
     [
         (["/side/image_raw"], "no images on /side/image_raw: its image topics are /front/"),
         ([bags.TALK], "no images on /talk: its image topics are /front/image_raw, /rear/"),
@@ -44,11 +62,11 @@ def test_depth_and_what_the_node_made_are_no_cameras(segment: Segmenter, tmp_pat
     ],
 )
 def test_topics_that_cannot_be_labelled(
-    topics: Sequence[str], reason: str, segment: Segmenter, tmp_path: Path
+    asked: Sequence[str], reason: str, segment: Segmenter, tmp_path: Path
 ) -> None:
     source = bags.write_bag(tmp_path / "drive", bags.drive(1, SIZE))
     with pytest.raises(BagError, match=reason):
-        Labelling(segment, ["label"])(source, tmp_path / "out", topics)
+        Labelling(segment, ["label"])(source, tmp_path / "out", asked)
     assert not (tmp_path / "out").exists() and not unfinished(tmp_path / "out").exists()
 
 
@@ -61,11 +79,11 @@ def test_cameras_are_called_as_asked_for_or_by_their_topics(
     labelling(bags.write_bag(tmp_path / "a", drive), tmp_path / "1", [f"back={bags.REAR}"])
     labelling(bags.write_bag(tmp_path / "b", drive), tmp_path / "2")
     labelling(bags.write_bag(tmp_path / "c", alone), tmp_path / "3")
-    topics = []
+    made = []
     for name in "123":
         with Recording(tmp_path / name) as recording:
-            topics.append({t.removesuffix("_info") for t in recording.topics})
-    assert topics == [
+            made.append({t.removesuffix("_info") for t in recording.topics})
+    assert made == [
         {"/regseg/back/label"},
         {"/regseg/mast/left/label", "/regseg/rear/label"},
         {"/regseg/label"},
@@ -79,3 +97,64 @@ def test_a_camera_that_is_recorded_twice_is_labelled_once(
     twice = [m._replace(topic=f"{bags.FRONT}/compressed") for m in drive if m.topic == bags.REAR]
     source = bags.write_bag(tmp_path / "drive", [*drive, *twice])
     assert Labelling(segment, ["label"], quiet=True)(source, tmp_path / "out").frames == 2
+
+
+def test_what_image_transport_makes_of_a_camera_is_no_other_one(tmp_path: Path) -> None:
+    """By hand it is taken. What is there alone is labelled, and named where it cannot be read."""
+    front = "/front/image_raw"
+    both = topics(tmp_path / "both", front, f"{front}/zstd", f"{front}/compressed")
+    assert found(both) == {"front": front}
+    assert found(both, f"c={front}/compressed") == {"c": f"{front}/compressed"}
+    sent = topics(tmp_path / "sent", f"{front}/zstd", f"{front}/compressed", "/front/other")
+    assert found(sent) == {"front": f"{front}/compressed", "front/other": "/front/other"}
+    alone = topics(tmp_path / "alone", f"{front}/zstd", "/rear/image_raw")
+    assert {*found(alone).values()} == {f"{front}/zstd", "/rear/image_raw"}
+
+
+def test_what_the_node_was_unsure_of_is_a_camera_where_there_is_no_other(tmp_path: Path) -> None:
+    node = "/regseg/front/mask", "/robot1/regseg/label"
+    unsure = "/regseg/interesting", "/regseg/rear/interesting", "/robot1/regseg/top/interesting"
+    names = ["", "rear", "robot1/top"]
+    assert found(topics(tmp_path / "a", *unsure, *node)) == dict(zip(names, unsure, strict=True))
+    assert found(topics(tmp_path / "b", *unsure, *node, bags.FRONT)) == {"front": bags.FRONT}
+    assert found(tmp_path / "b", unsure[1]) == {"rear": unsure[1]}
+    for number, topic in enumerate(node):
+        with pytest.raises(BagError, match="has no images of a camera"):
+            found(topics(tmp_path / f"c{number}", topic))
+
+
+def test_two_images_of_one_camera_have_all_of_their_topics_as_names(tmp_path: Path) -> None:
+    sent = "/front/image_raw/compressed", "/front/image_rect", "/rear/image_raw"
+    bag = topics(tmp_path / "drive", *sent)
+    names = ["front/image_raw", "front/image_rect", "rear"]
+    assert found(bag) == dict(zip(names, sent, strict=True))
+    with pytest.raises(BagError, match="/front/image_rect would have one name: give other ones"):
+        found(bag, *sent)
+
+
+def test_the_first_message_that_can_be_read_says_what_a_topic_holds(tmp_path: Path) -> None:
+    deep = [
+        bags.image("/deep/image", bags.BEGIN_NS + n, GRAY[..., :2].copy(), "16UC1")
+        for n in range(2)
+    ]
+    deep[0] = deep[0]._replace(data=deep[0].data[:20])
+    assert found(bags.write_bag(tmp_path / "drive", [*deep, *bags.drive(1, SIZE)])) == {
+        "front": bags.FRONT,
+        "rear": bags.REAR,
+    }
+
+
+@pytest.mark.parametrize("storage", bags.STORAGES)
+def test_a_topic_without_images_is_no_camera(storage: bags.Storage, tmp_path: Path) -> None:
+    """Unless some are in a file that its bag does not list."""
+    drive = bags.drive(2, SIZE)
+    bag = bags.write_bag(tmp_path / "drive", drive, storage, files=2)
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())
+    about = metadata["rosbag2_bagfile_information"]
+    for entry in about["topics_with_message_count"]:
+        entry["message_count"] *= entry["topic_metadata"]["name"] != bags.REAR
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    assert found(bag) == {"front": bags.FRONT}
+    about["relative_file_paths"].pop()
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    assert found(bag) == {"front": bags.FRONT, "rear": bags.REAR}
