@@ -40,6 +40,10 @@ _NONSENSE = (
 )
 
 
+#: Of a type that nobody can hash: bags have to say some hash.
+_UNHASHED = "RIHS01_" + 64 * "0"
+
+
 class Deserializer:
     """Knows the standard types of ROS 2, and learns those that a bag defines."""
 
@@ -91,6 +95,21 @@ class Deserializer:
         # rosbags makes Python of it; the grammar of MSG lets nothing but names and values through.
         store.register(types)
         return store
+
+
+def digest_of(connection: Connection) -> str:
+    """The hash of a type by the bag's definition, or by an empty one where it has none.
+
+    rosbags' AnyReader refuses a bag in which hash and definition do not fit.
+    """
+    try:
+        if connection.msgdef.format == MessageDefinitionFormat.IDL:
+            return _UNHASHED
+        store = get_typestore(Stores.EMPTY)
+        store.register(_defined(connection) or get_types_from_msg("", connection.msgtype))
+        return store.hash_rihs01(connection.msgtype)
+    except _NONSENSE:
+        return _UNHASHED
 
 
 def _defined(connection: Connection) -> Typesdict:

@@ -122,14 +122,14 @@ class Labelling:
                 refuse_others(out, journal, same)
                 return Report(**journal["notes"])
             made, copied = self._made(cameras), self._copied(recording)
-            if taken := {channel.topic for channel in made} & recording.topics.keys():
+            channels, along = [*made, *copied], {channel.topic for channel in copied}
+            if taken := along & {channel.topic for channel in made}:
                 raise BagError(
                     f"{source} has {', '.join(sorted(taken))} already: give other names, with"
                     " --topics NAME=TOPIC"
                 )
             told = partial(label_info_message, self._segment.labels)
             latched = {f"{camera.prefix}/label_info": told for camera in cameras}
-            channels, along = [*made, *copied], {channel.topic for channel in copied}
             bag = Parts(out, self._storage, channels, same, latched, resume, self._part_seconds)
             with bag:
                 report = Report(**bag.notes)

@@ -17,7 +17,7 @@ from rosbags.interfaces import (
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from regseg_core.arrays import Image
-from regseg_core.bag.deserializing import COMPRESSED_IMAGE, IMAGE
+from regseg_core.bag.deserializing import COMPRESSED_IMAGE, IMAGE, digest_of
 from regseg_core.bag.parts import Channel
 from regseg_core.bag.recording import Topic
 from regseg_core.labels import LabelSet
@@ -38,9 +38,6 @@ _TYPES.register(
 
 #: Of an output's name: it is recorded as a compressed image.
 _COMPRESSED = "/compressed"
-
-#: mcap files do not say the hash of a type, which bags of sqlite3 have to.
-_UNHASHED = "RIHS01_" + 64 * "0"
 
 OUTPUT_NAMES = [name + suffix for name in OUTPUTS for suffix in ("", _COMPRESSED)]
 
@@ -68,16 +65,19 @@ def label_info_channel(prefix: str) -> Channel:
 
 
 def copied_channel(topic: Topic) -> Channel | None:
-    """A recorded topic as it was; None where nobody knows its type."""
+    """A recorded topic as it was; None where the bag does not say its type.
+
+    Humble's sqlite3 defines no types: one that ROS does not know either has an empty definition.
+    """
+    if not topic.msgtype:
+        return None
     recorded = topic.connection
-    definition, digest = recorded.msgdef.data, recorded.digest
-    if recorded.msgdef.format == MessageDefinitionFormat.NONE:
-        if topic.msgtype not in _TYPES.fielddefs:
-            return None
-        known = _channel(topic.name, topic.msgtype, ())
-        definition, digest = known.definition, known.digest
     qos = tuple(getattr(recorded.ext, "offered_qos_profiles", ()))
-    return Channel(topic.name, topic.msgtype, definition, digest or _UNHASHED, qos)
+    undefined = recorded.msgdef.format == MessageDefinitionFormat.NONE
+    if undefined and topic.msgtype in _TYPES.fielddefs:
+        return _channel(topic.name, topic.msgtype, qos)
+    digest = recorded.digest or digest_of(recorded)
+    return Channel(topic.name, topic.msgtype, recorded.msgdef.data, digest, qos)
 
 
 def output_of(name: str) -> Output:
