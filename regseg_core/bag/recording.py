@@ -17,7 +17,7 @@ from regseg_core.bag.errors import BagError, MessageError
 from regseg_core.bag.folder import BagFiles, find_files
 from regseg_core.bag.opening import Opener
 from regseg_core.bag.storage.compression import plain
-from regseg_core.bag.storage.file import Entry, Storage, StorageError
+from regseg_core.bag.storage.file import Entry, Storage, StorageError, seconds
 from regseg_core.errors import ArgumentError, some_of
 
 #: Lines about damage that are kept; nobody reads more of them.
@@ -59,7 +59,7 @@ class Message:
     time_ns: int  # when it was recorded
     data: bytes
     position: Position
-    #: Why there are no data, where the recorder compressed it and that is damaged.
+    #: Why there are no data: their place in the file, or their compression, is damaged.
     damage: str = ""
 
 
@@ -181,11 +181,13 @@ class Recording:
                     count = place.count + 1 if entry.order_ns == place.time_ns else 1
                     place = Position(number, entry.order_ns, count)
                     if after is None or place > after:
-                        yield from self._whole(path, entry, place)
+                        yield from self._whole(path, entry, place, wanted)
 
-    def _whole(self, path: Path, entry: Entry, place: Position) -> Iterator[Message]:
+    def _whole(
+        self, path: Path, entry: Entry, place: Position, wanted: Collection[str]
+    ) -> Iterator[Message]:
         """The message of an entry; none where it was not asked for, or is of another type."""
-        if entry.connection is None or entry.data is None:
+        if entry.connection is None or entry.connection.topic not in wanted:
             return
         topic = self._topics[entry.connection.topic]
         if entry.connection.msgtype != topic.msgtype:
@@ -196,6 +198,8 @@ class Recording:
             return
         data, damage = b"", ""
         try:
+            if entry.data is None:
+                raise StorageError("its data cannot be read")
             data = plain(entry.data)
         except StorageError as error:
             damage = _line(f"{path.name}: {_name(topic, entry.time_ns)} is left out: {error}")
@@ -213,7 +217,7 @@ class Recording:
 
     def _flaw(self, flaw: str) -> None:
         flaw = _line(flaw)
-        if flaw not in self.flaws and len(self.flaws) <= _MOST_FLAWS:
+        if len(self.flaws) <= _MOST_FLAWS and flaw not in self.flaws:
             more = len(self.flaws) == _MOST_FLAWS
             self.flaws.append("more is damaged than this" if more else flaw)
 
@@ -224,4 +228,4 @@ def _line(text: str) -> str:
 
 
 def _name(topic: Topic, time_ns: int) -> str:
-    return f"{topic.name} at {time_ns // 10**9}.{time_ns % 10**9:09d} s"
+    return f"{topic.name} at {seconds(time_ns)}"

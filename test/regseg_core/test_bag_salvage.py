@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -24,7 +25,8 @@ from bags import (
 )
 from mcap.writer import CompressionType
 
-from regseg_core.bag.errors import BagError
+from regseg_core.bag.errors import BagError, MessageError
+from regseg_core.bag.recording import Recording
 
 MESSAGES = drive(12)
 
@@ -198,3 +200,37 @@ def test_a_topic_of_two_types(tmp_path: Path) -> None:
     messages, flaws = read_bag(bag)
     assert messages == [*MESSAGES[:3], MESSAGES[5]._replace(topic="/new")]
     assert "that are sensor_msgs/msg/Image are left out" in flaws[1]
+
+
+def test_damaged_messages_of_sqlite3_are_named_at_once(tmp_path: Path) -> None:
+    """Whatever ends the reading, what was damaged before was said. A topic's own are given."""
+    (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:9], "sqlite3"))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE messages SET topic_id = 99 WHERE id = 3")
+        database.execute("UPDATE messages SET data = 7 WHERE id = 5")
+    database.close()
+    with Recording(path) as recording:
+        messages = recording.messages()
+        given = [next(messages) for _ in range(3)]
+        assert [m.data for m in given] == [MESSAGES[place].data for place in (0, 1, 3)]
+        [flaw] = recording.flaws
+        assert flaw == f"{path.name}: message 3 at 1700000000.000000000 s is damaged and left out"
+        fifth = next(messages)
+        assert fifth.topic.name == MESSAGES[4].topic and fifth.time_ns == MESSAGES[4].time_ns
+        assert fifth.damage.endswith("is left out: its data cannot be read")
+        with pytest.raises(MessageError, match=re.escape(fifth.topic.name)):
+            recording.deserialize(fifth)
+        assert len([*messages]) == 4 and len(recording.flaws) == 2
+    with Recording(path) as recording:  # nobody asked for it
+        others = {MESSAGES[0].topic, MESSAGES[2].topic}
+        assert len([*recording.messages(others)]) == 5 and len(recording.flaws) == 1
+
+
+def test_many_damaged_messages_of_sqlite3_are_counted(tmp_path: Path) -> None:
+    (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:30], "sqlite3"))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE messages SET topic_id = 99 WHERE id > 4")
+    database.close()
+    messages, flaws = read_bag(path)
+    assert len(messages) == 4 and len(flaws) == 11
+    assert flaws[-1] == f"{path.name}: 26 messages are damaged and left out"

@@ -26,8 +26,8 @@ class Entry(NamedTuple):
 
     order_ns: int  # grows; nearly always the time
     time_ns: int
-    connection: Connection | None
-    data: bytes | None
+    connection: Connection | None  # None where the message is lost
+    data: bytes | None  # None where it is not asked for, or its data are lost
 
 
 class Storage(Protocol):
@@ -49,6 +49,11 @@ class Storage(Protocol):
         """All from that time on, in order of time; with data for those topics."""
 
     def close(self) -> None: ...
+
+
+def seconds(time_ns: int) -> str:
+    """A time for people, exact."""
+    return f"{time_ns // 10**9}.{time_ns % 10**9:09d} s"
 
 
 def connection_of(

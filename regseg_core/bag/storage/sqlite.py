@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
 
-from regseg_core.bag.storage.file import Entry, Report, StorageError, connection_of
+from regseg_core.bag.storage.file import Entry, Report, StorageError, connection_of, seconds
 from regseg_core.bag.storage.sqlite_opening import open_database, stored_columns
 
 _FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
@@ -32,6 +32,9 @@ _TOPIC = {
 }
 
 _NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
+
+#: So many damaged messages of no known topic are named; the others are counted.
+_NAMED = 10
 
 #: No row takes less of a file. More rows than that are pages that lead in circles.
 _LEAST_ROW_BYTES = 4
@@ -58,16 +61,20 @@ class SqliteFile:
         self.span_ns = (int(times[0]), int(times[-1])) if len(times) else None
 
     def entries(self, topics: Collection[str], start_ns: int) -> Iterator[Entry]:
-        """All from that time on; what is damaged is reported and left out."""
+        """All from that time on; those of which no topic is known are reported, some at once."""
         lost = 0
         first = int(np.searchsorted(self._order[:, 0], start_ns))
         try:
             for time_ns, id in self._order[first:]:
                 connection, data = self._read(int(id), int(time_ns), topics)
-                lost += connection is None
+                if connection is None:
+                    lost += 1
+                    if lost <= _NAMED:
+                        when = seconds(int(time_ns))
+                        self._report(f"message {id} at {when} is damaged and left out")
                 yield Entry(int(time_ns), int(time_ns), connection, data)
         finally:
-            if lost:
+            if lost > _NAMED:
                 self._report(f"{lost} messages are damaged and left out")
 
     def close(self) -> None:
@@ -76,7 +83,8 @@ class SqliteFile:
     def _read(
         self, id: int, time_ns: int, topics: Collection[str]
     ) -> tuple[Connection | None, bytes | None]:
-        """A message's topic and, where asked for, its data; no topic where it is damaged."""
+        """A message's topic and, where asked for, its data; None for what is damaged."""
+        connection = None
         try:
             rows = self._database.execute(
                 "SELECT topic_id FROM messages WHERE id = ? AND timestamp = ?", (id, time_ns)
@@ -88,8 +96,8 @@ class SqliteFile:
             query = "SELECT data FROM messages WHERE id = ?"
             ((data,),) = self._database.execute(query, (id,)).fetchall()
         except (apsw.Error, MemoryError):
-            return None, None
-        return (connection, data) if isinstance(data, bytes) else (None, None)
+            return connection, None
+        return connection, data if isinstance(data, bytes) else None
 
     def _read_topics(self) -> dict[int, Connection]:
         definitions: dict[str, MessageDefinition] = {}
