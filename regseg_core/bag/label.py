@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from regseg_core.bag.cameras import Camera, count_frames, find_cameras
+from regseg_core.bag.damage import Damage
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.outgoing import (
     copied_channel,
@@ -32,36 +33,19 @@ from regseg_core.pipelining import WriteBehind, batch_on, pipelined
 from regseg_core.segmentation import Segmentation
 from regseg_core.segmenter import Segmenter
 
-#: So many damaged messages are named; the others are counted.
-_NAMED = 100
-
 
 @dataclass
-class Report:
+class Report(Damage):
     """What became of a bag."""
 
     frames: int = 0
-    damaged: int = 0
-    #: The first of the damaged messages, and what the bag lacks, each in a line.
-    flaws: list[str] = field(default_factory=list)
     #: What segmented the frames of each kind.
     backends: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """For people."""
-        lost = f", {self.damaged} damaged messages left out" if self.damaged else ""
-        return f"{self.frames} frames labelled{lost}"
-
-    def refuse(self, what: str) -> None:
-        """Counts a message that cannot be labelled, and names it."""
-        self.damaged += 1
-        if len(self.flaws) < _NAMED:
-            self.flaws.append(what)
-
-    def note(self, flaws: Sequence[str]) -> None:
-        """Adds what is new of a bag's flaws."""
-        self.flaws = list(dict.fromkeys([*self.flaws, *flaws]))
+        return f"{self.frames} frames labelled{super().title}"
 
 
 def recipe(outputs: Sequence[str], all_topics: bool, storage: str, weights: Path) -> dict[str, Any]:

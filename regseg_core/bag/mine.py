@@ -13,6 +13,7 @@ from tqdm import tqdm
 from regseg_core.annotation.pool import Pool
 from regseg_core.arrays import Image
 from regseg_core.bag.cameras import count_frames, find_cameras
+from regseg_core.bag.damage import Damage
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import steps
@@ -32,7 +33,7 @@ SHEET = "contact-sheet.jpg"
 
 @dataclass(frozen=True)
 class Mined:
-    """What was done, in a line, and what could not be read, in a line each."""
+    """What was done, in a line, and what could not be read, as far as it is named, in others."""
 
     title: str
     flaws: list[str]
@@ -55,12 +56,12 @@ def mine(
     choose([], count, min_distance)  # what is wrong is said before hours of work
     if holds_something(out):
         raise ArgumentError(f"{out} exists: give another folder, new or empty")
-    flaws: list[str] = []
-    named = _readable(_names(bags), topics, flaws)
+    damage = Damage()
+    named = _readable(_names(bags), topics, damage)
     frames = (
         (candidate, frame)
         for name, path in named.items()
-        for candidate, frame, _ in _frames(name, path, topics, flaws, "looking at")
+        for candidate, frame, _ in _frames(name, path, topics, damage, "looking at")
     )
     scored = list(score(segment, frames, by))
     chosen = choose(scored, count, min_distance)
@@ -72,7 +73,7 @@ def mine(
     write_why(out / "why.csv", chosen)
     if chosen:
         write_image(out / SHEET, sheet.image())
-    return Mined(summary(scored, chosen, count), list(dict.fromkeys(flaws)))
+    return Mined(summary(scored, chosen, count) + damage.title, damage.flaws)
 
 
 def _add(
@@ -85,7 +86,7 @@ def _add(
     sheet: ContactSheet,
 ) -> None:
     """Adds what was chosen of one bag."""
-    for candidate, frame, sent in _frames(name, path, topics, [], "taking from"):
+    for candidate, frame, sent in _frames(name, path, topics, Damage(), "taking from"):
         entry = wanted.pop(candidate, None)
         if entry is not None:
             [seen] = segment.segment([frame])
@@ -94,7 +95,7 @@ def _add(
 
 
 def _frames(
-    name: str, path: Path, topics: Sequence[str], flaws: list[str], doing: str
+    name: str, path: Path, topics: Sequence[str], damage: Damage, doing: str
 ) -> Iterator[tuple[Candidate, Frame, Any]]:
     """The frames of a bag's cameras that can be read, and what of each was sent compressed."""
     with Recording(path) as recording:
@@ -103,11 +104,11 @@ def _frames(
         read = steps(recording, cameras, (), None)
         for step in tqdm(read, f"{doing} {name}", total, unit="frame"):
             if step.flaw:
-                flaws.append(step.flaw)
+                damage.refuse(step.flaw)
             elif step.camera is not None and step.message is not None and step.frame is not None:
                 candidate = Candidate(name, step.camera.topic, step.message.time_ns)
                 yield candidate, step.frame, step.image.data if step.camera.compressed else b""
-        flaws += recording.flaws
+        damage.note(recording.flaws)
 
 
 def _lossless(frame: Frame, sent: bytes) -> bytes | Image:
@@ -115,7 +116,7 @@ def _lossless(frame: Frame, sent: bytes) -> bytes | Image:
     return sent if frame.encoding == "bgr8" and sent.startswith(JPEG_START) else frame.rgb()
 
 
-def _readable(named: dict[str, Path], topics: Sequence[str], flaws: list[str]) -> dict[str, Path]:
+def _readable(named: dict[str, Path], topics: Sequence[str], damage: Damage) -> dict[str, Path]:
     """The bags that have such cameras; of the others the flaws say why. Raises BagError."""
     found = {}
     for name, path in named.items():
@@ -123,11 +124,11 @@ def _readable(named: dict[str, Path], topics: Sequence[str], flaws: list[str]) -
             with Recording(path) as recording:
                 find_cameras(recording, topics)
         except BagError as error:
-            flaws.append(str(error))
+            damage.note([str(error)])
         else:
             found[name] = path
     if not found:
-        raise BagError("; ".join(flaws))
+        raise BagError("; ".join(damage.flaws))
     return found
 
 

@@ -61,3 +61,15 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_mined(tmp_path: Path) -> N
     assert len(Pool.open(tmp_path / "pool")) == 3
     with pytest.raises(SystemExit, match="exists: give another folder, new or empty"):
         main(command.split())
+
+
+def test_what_cannot_be_read_is_named_as_far_as_anybody_reads(
+    segment: Segmenter, tmp_path: Path
+) -> None:
+    drive = [m for m in bags.drive(3, (40, 32)) if m.topic == bags.REAR]
+    cut = drive[2]._replace(data=drive[2].data[:200])
+    drive += [cut._replace(time_ns=cut.time_ns + number) for number in range(1, 128)]
+    source = bags.write_bag(tmp_path / "drive", drive)
+    mined = mine(segment, [source], tmp_path / "pool", 3, "entropy", min_distance=0.0)
+    assert mined.title == "chose 3 of 3 frames, 127 damaged messages left out"
+    assert len(mined.flaws) == 100
