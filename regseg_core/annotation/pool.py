@@ -212,6 +212,15 @@ def _is_plain(name: str) -> bool:
     return not re.search(r"[\\\0]", name) and all(p and not p.startswith(".") for p in parts)
 
 
+def is_kept(image: bytes) -> bool:
+    """Whether `Pool.add` takes an image's file as it is: a JPEG or PNG that nothing turns."""
+    try:
+        _header("", image)
+    except AnnotationError:
+        return False
+    return True
+
+
 def to_ids(labels: LabelSet, indices: Image) -> Image:
     """H x W uint8 class indices, 255 for none -> H x W uint8 ids, ignore_id for none."""
     table = np.full(256, labels.ignore_id, np.uint8)
@@ -233,7 +242,9 @@ def _header(name: str, data: bytes) -> tuple[tuple[int, int], str]:
     suffix = next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), None)
     try:
         with PILImage.open(io.BytesIO(data)) as header:
-            if suffix == ".jpg" and header.getexif().get(ExifTags.Base.Orientation, 1) > 1:
+            # A file may hold anything there, also no number.
+            turned = header.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+            if suffix == ".jpg" and turned:
                 raise AnnotationError(
                     f"the image {name!r} is turned by its EXIF data: give its pixels"
                 )

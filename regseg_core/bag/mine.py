@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from regseg_core.annotation.pool import Pool
+from regseg_core.annotation.pool import Pool, is_kept
 from regseg_core.arrays import Image
 from regseg_core.bag.cameras import count_frames, find_cameras
 from regseg_core.bag.damage import Damage
@@ -112,8 +112,9 @@ def _frames(
 
 
 def _lossless(frame: Frame, sent: bytes) -> bytes | Image:
-    """A JPEG of colours as it came; anything else as RGB."""
-    return sent if frame.encoding == "bgr8" and sent.startswith(JPEG_START) else frame.rgb()
+    """A JPEG of colours as it came; anything else, also one that EXIF data turn, as RGB."""
+    is_colours = frame.encoding == "bgr8" and sent.startswith(JPEG_START)
+    return sent if is_colours and is_kept(sent) else frame.rgb()
 
 
 def _readable(named: dict[str, Path], topics: Sequence[str], damage: Damage) -> dict[str, Path]:

@@ -105,7 +105,8 @@ class LabelledImages(Dataset[tuple[Image, Image]]):
             with PILImage.open(path) as header:
                 # Not of PNGs: Pillow decodes the whole image for it.
                 exif = {} if header.format == "PNG" else header.getexif()
-                turned = exif.get(ExifTags.Base.Orientation, 1) >= 5
+                # A file may hold anything there, also no number.
+                turned = exif.get(ExifTags.Base.Orientation) in range(5, 9)
                 height, width = header.height, header.width
                 return (width, height) if turned else (height, width)
         except (OSError, PILImage.DecompressionBombError) as error:

@@ -88,7 +88,9 @@ def test_what_a_pool_takes(tmp_path: Path) -> None:
     for data, message in ((b"GIF", "not readable"), (_turned(jpeg), "EXIF"), (_bmp(), "no JPEG")):
         with pytest.raises(AnnotationError, match=message):
             pool.add("b", data, ids)
-    assert len(Pool.open(tmp_path)) == 1
+    odd = _turned(jpeg).replace(b"\x01\x12\0\x03", b"\x01\x12\0\x02")  # a text, no number
+    pool.add("odd", odd, ids)
+    assert [Pool.open(tmp_path).shape(number) for number in range(2)] == [(4, 6)] * 2
     with pytest.raises(AnnotationError, match="exists"):
         Pool.create(tmp_path, LABELS, "mined")
     other = LabelSet("other", LABELS.classes[:2], 9)

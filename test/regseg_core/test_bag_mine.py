@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 from pathlib import Path
+from typing import Any
 
 import bags
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags
+from PIL import Image as PILImage
 
 from regseg_core import Segmenter
 from regseg_core.annotation.pool import Pool
@@ -73,3 +78,22 @@ def test_what_cannot_be_read_is_named_as_far_as_anybody_reads(
     mined = mine(segment, [source], tmp_path / "pool", 3, "entropy", min_distance=0.0)
     assert mined.title == "chose 3 of 3 frames, 127 damaged messages left out"
     assert len(mined.flaws) == 100
+
+
+def test_a_camera_whose_jpegs_are_turned_by_exif_data(segment: Segmenter, tmp_path: Path) -> None:
+    """Labels are of the pixels as the camera sent them: so is the image of the pool."""
+    [message] = [m for m in bags.drive(1, SIZE) if m.topic == bags.REAR]
+    image: Any = bags.TYPES.deserialize_cdr(message.data, message.msgtype)
+    with PILImage.open(io.BytesIO(bytes(image.data))) as upright:
+        exif = upright.getexif()
+        exif[ExifTags.Base.Orientation] = 6
+        file = io.BytesIO()
+        upright.save(file, "JPEG", exif=exif, quality=95)
+    turned = np.frombuffer(file.getvalue(), np.uint8)
+    data = bags.TYPES.serialize_cdr(dataclasses.replace(image, data=turned), message.msgtype)
+    source = bags.write_bag(tmp_path / "drive", [message._replace(data=bytes(data))])
+    mine(segment, [source], tmp_path / "pool", 1, "entropy", min_distance=0.0)
+    pool = Pool.open(tmp_path / "pool")
+    pixels = cv2.imdecode(turned, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert np.array_equal(read_image(pool.image_path(0)), pixels[..., ::-1])
+    assert pool.label(0).shape == SIZE[::-1]
