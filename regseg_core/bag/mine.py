@@ -90,7 +90,7 @@ def _add(
         entry = wanted.pop(candidate, None)
         if entry is not None:
             [seen] = segment.segment([frame])
-            pool.add(candidate.name, _lossless(frame, bytes(sent)), seen.labels)
+            pool.add(entry.name, _lossless(frame, bytes(sent)), seen.labels)
             sheet.add(entry, seen)
 
 

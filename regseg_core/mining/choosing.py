@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regseg_core.errors import ArgumentError
-from regseg_core.mining.candidate import Candidate
+from regseg_core.mining.candidate import Candidate, distinct_names
 from regseg_core.mining.likeness import MIN_DISTANCE, Descriptor, distances
 
 #: Candidates of a bag that are compared with the chosen ones at once.
@@ -37,6 +37,8 @@ class Chosen:
     rank: int
     #: From the most similar other one that was chosen, 0 to 1; None where there is no other.
     distance: float | None
+    #: Of its file, without suffix; no other one that was chosen has it.
+    name: str
 
 
 def choose(
@@ -96,9 +98,10 @@ class _Taken:
         return self._descriptors[first : len(self.rows)]
 
     def chosen(self) -> list[Chosen]:
+        names = distinct_names(candidate for _, candidate in self.rows)
         return [
-            Chosen(candidate, score, rank, self._nearest(rank - 1))
-            for rank, (score, candidate) in enumerate(self.rows, 1)
+            Chosen(candidate, score, rank, self._nearest(rank - 1), name)
+            for rank, (name, (score, candidate)) in enumerate(zip(names, self.rows, strict=True), 1)
         ]
 
     def _nearest(self, place: int) -> float | None:

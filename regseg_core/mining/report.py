@@ -39,7 +39,8 @@ def summary(scored: Sequence[Scored], chosen: Sequence[Chosen], count: int) -> s
 def write_why(path: Path, chosen: Sequence[Chosen]) -> None:
     """Writes CSV, a row for each frame in the order of choice. Raises FileError.
 
-    `distance`: from the most similar other one that was chosen, 0 to 1.
+    `name`: of its file; `time_ns`: when it was recorded; `distance`: from the most similar other
+    one that was chosen, 0 to 1.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -47,7 +48,7 @@ def write_why(path: Path, chosen: Sequence[Chosen]) -> None:
     for entry in chosen:
         frame = entry.candidate
         distance = "" if entry.distance is None else f"{entry.distance:.4f}"
-        place = (frame.name, frame.bag, frame.camera, frame.time_ns)
+        place = (entry.name, frame.bag, frame.camera, frame.time_ns)
         rows.writerow([entry.rank, *place, f"{entry.score:.6f}", distance])
     write_bytes(path, text.getvalue().encode())
 

@@ -92,6 +92,18 @@ def test_why_is_a_table_that_programs_read(tmp_path: Path) -> None:
     assert [float(read[0][key]) for key in ("score", "distance")] == pytest.approx([0.5, 0.8], 1e-3)
 
 
+def test_no_two_files_of_a_pool_have_one_name() -> None:
+    bags = ["a/b", "a-b", "a b", "c"]
+    found = choose([row(bag, 7, 0.5, n / 9) for n, bag in enumerate(bags)], 4, 0.0)
+    names = {entry.candidate.bag: entry.name for entry in found}
+    assert names == {
+        "a b": "a-b_front_7",
+        "a-b": "a-b_front_7_2",
+        "a/b": "a-b_front_7_3",
+        "c": "c_front_7",
+    }
+
+
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_the_contact_sheet_shows_frames_upright_in_the_order_of_choice(rotation: int) -> None:
     sheet = ContactSheet()
@@ -101,7 +113,7 @@ def test_the_contact_sheet_shows_frames_upright_in_the_order_of_choice(rotation:
         lying = np.ascontiguousarray(np.rot90(upright, rotation // 90))
         labels = np.full(lying.shape[:2], CAMVID.ids[3], np.uint8)
         frame = Frame.of(lying, "rgb8", rotation)
-        chosen = Chosen(Candidate("bag", "/front", rank), 0.5, rank, None)
+        chosen = Chosen(Candidate("bag", "/front", rank), 0.5, rank, None, "name")
         sheet.add(chosen, Segmentation(labels, None, CAMVID, frame))
     image = sheet.image()
     width = image.shape[1] // 3
