@@ -1,10 +1,12 @@
-"""Files that are whole or not there."""
+"""Files and folders that are whole or not there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regseg_core.errors import RegSegError
@@ -34,6 +36,28 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+@contextmanager
+def made_beside(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out`, to be filled and renamed; what is left of it in the end goes.
+
+    Raises FileError, also for an OSError from within: `out` cannot be written.
+    """
+    folder = out.absolute().with_name(f".{out.absolute().name}.partial")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise FileError(f"cannot write {out}: {error.strerror or error}") from error
+    try:
+        yield folder
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_writable(path: Path) -> None:
     """Raises FileError where `write_bytes` could not write that file; for a look before long work.
 
@@ -59,8 +83,8 @@ def check_folder(folder: Path) -> None:
 
 
 def holds_something(folder: Path) -> bool:
-    """Whether nothing new may be made there: a folder with something in it, or no folder."""
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    """Whether no new folder may be put there: something is, or a disk, which cannot be replaced."""
+    return folder.exists() and (not folder.is_dir() or folder.is_mount() or any(folder.iterdir()))
 
 
 def clear_partial(folder: Path) -> None:

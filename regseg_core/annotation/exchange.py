@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from regseg_core.annotation.pool import AnnotationError, Pool
 from regseg_core.arrays import Image
 from regseg_core.data.labelled import refuse_other_classes
 from regseg_core.errors import ArgumentError
-from regseg_core.files import FileError, holds_something
+from regseg_core.files import FileError, holds_something, made_beside
 from regseg_core.labels import LabelSet
 
 #: What an export can be for.
@@ -60,7 +59,7 @@ def export_pool(
             raise AnnotationError(f"{pool}: the name {name!r} fits into no XML: give another")
     if holds_something(out):
         raise FileError(f"{out} exists: give another folder")
-    with _beside(out) as folder:
+    with made_beside(out) as folder:
         if to == "cvat":
             write_cvat(source, folder)
         elif to == "labelstudio":
@@ -94,7 +93,7 @@ def import_pool(
     base = Pool.open(pool, split)
     out_split = out_split or base.split
     labels = _classes_of(out, base.labels)
-    with _beside(out) as folder:
+    with made_beside(out) as folder:
         if holds_something(out):
             shutil.copyfile(out / "labels.yaml", folder / "labels.yaml")
         for kind in ("images", "labels"):
@@ -153,25 +152,6 @@ def _classes_of(out: Path, labels: LabelSet) -> LabelSet:
     if set(there.names) != set(labels.names):
         refuse_other_classes(out, there, labels)
     return there
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, on the same disk, that is gone in the end."""
-    folder = out.absolute().with_name(f".{out.absolute().name}.partial")
-    try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise FileError(f"cannot write {out}: {error.strerror or error}") from error
-    try:
-        yield folder
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _place(folder: Path, out: Path) -> None:

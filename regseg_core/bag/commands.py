@@ -105,7 +105,7 @@ def add_mine_options(parser: argparse.ArgumentParser) -> None:
 
 def run_mine(options: argparse.Namespace) -> list[str]:
     """Raises as `mine` does."""
-    check_folder(options.out)
+    check_folder(options.out.parent)
     mined = mine(
         make_segmenter(options),
         options.bags,

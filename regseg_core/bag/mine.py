@@ -18,7 +18,7 @@ from regseg_core.bag.errors import BagError
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import steps
 from regseg_core.errors import ArgumentError
-from regseg_core.files import holds_something
+from regseg_core.files import holds_something, made_beside
 from regseg_core.frame import Frame
 from regseg_core.media import JPEG_START, write_image
 from regseg_core.mining.candidate import Candidate
@@ -48,7 +48,7 @@ def mine(
     min_distance: float,
     topics: Sequence[str] = (),
 ) -> Mined:
-    """Writes the pool: images and labels, why.csv, and contact-sheet.jpg to look at.
+    """Writes the pool: images and labels, why.csv, and contact-sheet.jpg to look at; whole or not.
 
     `by`, `count`, `min_distance` as in `score` and `choose`; `topics` as in `find_cameras`. Raises
     what these do, BagError, AnnotationError where the pool is there, and FileError.
@@ -66,13 +66,15 @@ def mine(
     scored = list(score(segment, frames, by))
     chosen = choose(scored, count, min_distance)
     wanted = {entry.candidate: entry for entry in chosen}
-    pool, sheet = Pool.create(out, segment.labels), ContactSheet()
-    for name, path in named.items():
-        if any(candidate.bag == name for candidate in wanted):
-            _add(segment, name, path, topics, wanted, pool, sheet)
-    write_why(out / "why.csv", chosen)
-    if chosen:
-        write_image(out / SHEET, sheet.image())
+    with made_beside(out) as folder:
+        pool, sheet = Pool.create(folder, segment.labels), ContactSheet()
+        for name, path in named.items():
+            if any(candidate.bag == name for candidate in wanted):
+                _add(segment, name, path, topics, wanted, pool, sheet)
+        write_why(folder / "why.csv", chosen)
+        if chosen:
+            write_image(folder / SHEET, sheet.image())
+        folder.replace(out)
     return Mined(summary(scored, chosen, count) + damage.title, damage.flaws)
 
 

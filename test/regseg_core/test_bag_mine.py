@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from regseg_core.annotation.pool import Pool
 from regseg_core.bag.__main__ import main
 from regseg_core.bag.mine import SHEET, mine
 from regseg_core.bag.recording import Recording
+from regseg_core.frame import Frame
 from regseg_core.media import read_image
+from regseg_core.segmentation import Segmentation
 
 SIZE = (96, 64)
 
@@ -97,3 +100,22 @@ def test_a_camera_whose_jpegs_are_turned_by_exif_data(segment: Segmenter, tmp_pa
     pixels = cv2.imdecode(turned, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     assert np.array_equal(read_image(pool.image_path(0)), pixels[..., ::-1])
     assert pool.label(0).shape == SIZE[::-1]
+
+
+class Interrupted(Segmenter):
+    """By its user, when it has looked at all frames."""
+
+    def segment(self, frames: Sequence[Frame], confidence: bool = False) -> list[Segmentation]:
+        raise KeyboardInterrupt
+
+
+def test_a_pool_is_whole_or_not_there(segment: Segmenter, tmp_path: Path) -> None:
+    source, pool = bags.write_bag(tmp_path / "drive", bags.drive(1, SIZE)), tmp_path / "pool"
+    with pytest.raises(KeyboardInterrupt):
+        mine(Interrupted(device="cpu", backend="eager"), [source], pool, 2, "entropy", 0.0)
+    assert [*tmp_path.iterdir()] == [source]
+    half = tmp_path / ".pool.partial/images/train"  # of a run that was killed
+    half.mkdir(parents=True)
+    pool.mkdir()
+    mine(segment, [source], pool, 2, "entropy", 0.0)
+    assert len(Pool.open(pool)) == 2 and {*tmp_path.iterdir()} == {source, pool}
