@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,13 @@ from pyarrow import fs
 
 from regseg_core.bag.errors import BagError
 from regseg_core.bag.parts import JOURNAL, METADATA, read_journal
+from regseg_core.files import write_bytes
 
 _FILES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+
+#: What a recorder that was killed leaves beside a .db3 file.
+_LOGS = ("-wal", "-journal")
+
 _WILD = re.compile(r"[*?\[]")
 
 #: Scheme and authority, path, and query of an address. In a pattern a ? may also be any character:
@@ -80,7 +86,11 @@ def local_copy(place: str, folder: Path) -> Path:
     copy = folder / path.rpartition("/")[2]
     is_folder = filesystem.get_file_info(path).type == fs.FileType.Directory
     (copy if is_folder else folder).mkdir(parents=True, exist_ok=True)
-    fs.copy_files(path, str(copy), source_filesystem=filesystem)
+    beside = [f"{path}{suffix}" for suffix in _LOGS]
+    logs = [file.path for file in filesystem.get_file_info(beside) if file.is_file]
+    for file in [path, *logs]:
+        target = folder / file.rpartition("/")[2]
+        fs.copy_files(file, str(target), source_filesystem=filesystem)
     return copy
 
 
@@ -138,6 +148,17 @@ def deliver(bag: Path, place: str) -> None:
     filesystem.create_dir(path, recursive=True)
     for file in sorted(bag.iterdir(), key=lambda file: file.name == METADATA):
         fs.copy_files(str(file), f"{path}/{file.name}", destination_filesystem=filesystem)
+
+
+def write(place: str, data: bytes) -> None:
+    """A file of that address or path, whole or not there. Raises OSError."""
+    filesystem, path = _opened(place)
+    if not is_remote(place):
+        write_bytes(path, data)
+        return
+    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    with filesystem.open_output_stream(path) as file:
+        file.write(data)
 
 
 def split(pattern: str) -> tuple[str, str]:
@@ -209,11 +230,14 @@ def _opened(place: str) -> tuple[fs.FileSystem, str]:
 def _expression(pattern: str) -> str:
     """A pattern of paths as a regular expression; ** is any number of folders."""
     kinds = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    return "".join(
-        kinds.get(part, part if part.startswith("[") and part.endswith("]") else re.escape(part))
-        for part in parts
-    )
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
+    return "".join(kinds[part] if part in kinds else _one(part) for part in parts)
+
+
+def _one(part: str) -> str:
+    """Plain characters, or one of a set, which is never a slash; sets mean what Python's do."""
+    # It gives (?s:...)\Z for the whole of a text.
+    return f"(?!/){fnmatch.translate(part)[4:-3]}" if part.startswith("[") else re.escape(part)
 
 
 def _name(relative: str) -> str:

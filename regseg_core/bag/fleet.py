@@ -28,11 +28,11 @@ from regseg_core.bag.addresses import (
     joined,
     journal_of,
     local_copy,
+    write,
 )
 from regseg_core.bag.label import Labelling, Report
 from regseg_core.bag.parts import refuse_others
 from regseg_core.errors import ArgumentError, RegSegError, some_of
-from regseg_core.files import write_bytes
 
 #: A bag is given to so many workers. Where they die, it may be the bag that kills them.
 _ATTEMPTS = 3
@@ -142,9 +142,9 @@ def label_fleet(
 
     `out`: a folder or an address, in which the bags lie as below the pattern. `address`: of a
     cluster of Ray, or local for one on this machine alone. `asked`: what bags that are there have
-    to be made with, of what `Labelling` notes. Writes `fleet.json` into `out` where that is a
-    folder, whatever ends it. Raises BagError where no bag fits or one was made otherwise, and
-    ArgumentError without Ray or room for the workers.
+    to be made with, of what `Labelling` notes. Writes `fleet.json` into `out`, whatever ends it.
+    Raises BagError where no bag fits or one was made otherwise, ArgumentError without Ray or room
+    for the workers, and OSError.
     """
     if not is_remote(out):
         out = str(Path(out).absolute())  # workers run elsewhere
@@ -164,9 +164,9 @@ def label_fleet(
             tqdm.write(report.title)
             reports.append(report)
     finally:
-        if reports and not is_remote(out):
+        if reports:
             text = json.dumps([asdict(report) for report in reports], indent=1)
-            write_bytes(Path(out) / REPORT, f"{text}\n".encode())
+            write(joined(out, REPORT), f"{text}\n".encode())
     return reports
 
 

@@ -137,6 +137,15 @@ def write_bag(
     return folder
 
 
+def write_fleet(root: Path, size: tuple[int, int] = (40, 32), frames: int = 2) -> Path:
+    """Two bags in folders, one of them split, and one file alone."""
+    messages = drive(frames, size)
+    write_bag(root / "monday/one", messages)
+    write_bag(root / "monday/two", messages, files=2)
+    write_mcap(root / "alone.mcap", messages)
+    return root
+
+
 def write_mcap(
     path: Path,
     messages: Sequence[Sent],
