@@ -21,6 +21,9 @@ from regseg_core.labels import BUILT_IN, LabelSet
 from regseg_core.mining.likeness import MIN_DISTANCE
 from regseg_core.mining.uncertainty import UNCERTAINTIES
 
+#: Options of `label` that mean nothing without --ray.
+_FLEET = ("workers", "cpus", "gpus")
+
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """What `run_label` asks for."""
@@ -45,17 +48,19 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on where a labelling was interrupted"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help="label many bags on a cluster, or local")
-    parser.add_argument("--workers", type=at_least(1), default=1, help="with --ray: networks")
-    parser.add_argument("--cpus", type=float, default=1.0, help="with --ray: cores of each")
-    parser.add_argument("--gpus", type=float, default=0.0, help="with --ray: GPUs of each")
+    parser.add_argument("--workers", type=at_least(1), help="with --ray: networks (default: 1)")
+    parser.add_argument("--cpus", type=float, help="with --ray: cores of each (default: 1)")
+    parser.add_argument("--gpus", type=float, help="with --ray: GPUs of each (default: 0)")
     add_segmenter_options(parser)
     parser.set_defaults(backend="auto")
 
 
 def run_label(options: argparse.Namespace) -> list[str]:
-    """Raises as `Labelling` does, and `label_fleet`."""
+    """Raises as `Labelling` does, and `label_fleet`; ArgumentError for workers without Ray."""
     if options.ray is not None:
         return _run_fleet(options)
+    if given := [f"--{name}" for name in _FLEET if getattr(options, name) is not None]:
+        raise ArgumentError(f"{', '.join(given)} without --ray: give --ray local too, or neither")
     out = Path(options.out)
     check_folder(out.parent)
     report = _labelling(options)(Path(options.source), out, options.topics, options.resume)
@@ -74,7 +79,9 @@ def _run_fleet(options: argparse.Namespace) -> list[str]:
     if options.labels is not None and options.labels not in BUILT_IN:
         LabelSet.from_yaml(options.labels)
         options.labels = str(Path(options.labels).absolute())
-    workers = Workers(options.workers, options.cpus, options.gpus)
+    workers = Workers(
+        options.workers or 1, 1.0 if options.cpus is None else options.cpus, options.gpus or 0.0
+    )
     make = partial(_labelling, options, quiet=True)
     asked = recipe(options.outputs, options.all_topics, options.storage, zoo.find(options.weights))
     reports = label_fleet(

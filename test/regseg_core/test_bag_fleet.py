@@ -16,6 +16,7 @@ import bags
 import pytest
 
 from regseg_core import Segmenter
+from regseg_core.bag.__main__ import main
 from regseg_core.bag.fleet import Worker, Workers, label_fleet
 from regseg_core.bag.label import Labelling, Report
 from regseg_core.bag.parts import unfinished
@@ -124,6 +125,14 @@ def test_workers_have_cores() -> None:
     assert said.returncode == 1 and said.stderr == (
         "error: give at least one worker, and CPUs for each of them\n"
     )
+
+
+def test_workers_without_a_cluster_are_refused() -> None:
+    asked = ["label", "x", "y", "--workers", "2", "--gpus", "0"]
+    with pytest.raises(
+        SystemExit, match="error: --workers, --gpus without --ray: give --ray local"
+    ):
+        main(asked)
 
 
 @pytest.mark.slow
