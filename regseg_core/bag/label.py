@@ -24,12 +24,13 @@ from regseg_core.bag.outgoing import (
 from regseg_core.bag.parts import JOURNAL, SECONDS, Channel, Parts, read_journal, refuse_others
 from regseg_core.bag.recording import Recording
 from regseg_core.bag.steps import Step, steps
+from regseg_core.batching import batched
 from regseg_core.calibration import sha256_of
 from regseg_core.errors import ArgumentError
-from regseg_core.frame import Frame, Kind, by_kind
+from regseg_core.frame import Frame, Kind
 from regseg_core.groups import Groups
 from regseg_core.outputs import Style
-from regseg_core.pipelining import WriteBehind, batch_on, pipelined
+from regseg_core.pipelining import ReadAhead, WriteBehind, batch_on
 from regseg_core.segmentation import Segmentation
 from regseg_core.segmenter import Segmenter
 
@@ -142,10 +143,11 @@ class Labelling:
             report.note(recording.flaws)
             bag.reached(step.position, vars(report))
 
-        def compute(batch: Sequence[Step]) -> list[Segmentation | None]:
-            frames = [step.frame for step in batch if step.frame is not None]
-            seen = iter(by_kind(frames, partial(self._segmented, report=report)))
-            return [None if step.frame is None else next(seen) for step in batch]
+        def kind_of(step: Step) -> Kind | None:
+            return None if step.frame is None else step.frame.kind
+
+        def compute(alike: Sequence[Step]) -> list[Segmentation]:
+            return self._segmented([step.frame for step in alike if step.frame], report)
 
         def finish() -> None:
             report.note(recording.flaws)
@@ -160,9 +162,9 @@ class Labelling:
             desc=f"labelling {recording.path.name}",
             disable=self._quiet,
         )
-        with bar, pipelined(read, compute, batch) as results, WriteBehind(batch) as behind:
+        with bar, ReadAhead(read, batch) as ready, WriteBehind(batch) as behind:
             # All from one thread, as sqlite3 wants it.
-            for step, result in results:
+            for step, result in batched(ready, kind_of, compute, batch):
                 behind(partial(write, step, result))
                 bar.update(step.message is not None)
             behind(finish)
