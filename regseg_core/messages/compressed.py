@@ -61,7 +61,7 @@ def to_frame(message: CompressedMessage, max_pixels: int) -> Frame:
     if height * width > max_pixels:
         raise FrameError(
             f"the image is {width} x {height} pixels, more than {max_pixels / 1e6:g} megapixels:"
-            " raise max_megapixels if the camera has so many"
+            " let the camera send smaller ones, or raise the node's max_megapixels"
         )
     pixels = None if file is None else _decoded(file)
     if pixels is None or pixels.shape[:2] != (height, width):
