@@ -86,7 +86,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     log = get_logger("segment.launch.py")
     known = [*described(SegmenterSettings), *ARGUMENTS]
     for wrong, right in misspelt([a.partition(":=")[0] for a in context.argv], known).items():
-        log.warning(f"{wrong}:= is none of its arguments and does nothing: did you mean {right}:=")
+        log.warning(f"{wrong}:= is none of its arguments: did you mean {right}:=")
     node = full_name(given("namespace"), given("name"))
     file = Path(given("params_file"))
     set_by_file = parameters_for(node, file)

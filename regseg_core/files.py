@@ -83,8 +83,14 @@ def check_folder(folder: Path) -> None:
 
 
 def holds_something(folder: Path) -> bool:
-    """Whether no new folder may be put there: something is, or a disk, which cannot be replaced."""
-    return folder.exists() and (not folder.is_dir() or folder.is_mount() or any(folder.iterdir()))
+    """Whether no new folder may be put there: something is in it, or it cannot be replaced.
+
+    Neither a disk can, nor the folder in which this process runs.
+    """
+    if not folder.exists():
+        return False
+    fixed = not folder.is_dir() or folder.is_mount() or folder.samefile(Path.cwd())
+    return fixed or any(folder.iterdir())
 
 
 def clear_partial(folder: Path) -> None:

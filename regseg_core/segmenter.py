@@ -267,7 +267,10 @@ class Segmenter:
             give_up(self.device)
             failure = f"{self.device} is lost, the CPU segments until the next start: {error}"
             # All that can fail comes first: until it works, each frame tries it again.
-            cpu, self._sha256 = torch.device("cpu"), sha256_of(self._path)
+            cpu, now = torch.device("cpu"), sha256_of(self._path)
+            if now != self._sha256:
+                _LOG.warning("%s has changed since it was loaded, and is loaded anew", self._path)
+            self._sha256 = now
             precision, calibration = choose_numbers("auto", cpu, "auto", self._path)
             network = apart(partial(self._load_network, cpu, precision))
             backends, refused = candidates("auto", cpu, network)

@@ -56,8 +56,7 @@ class Network:
     @property
     def confidence(self) -> bool:
         """Whether confidence is published: an engine file decides by itself."""
-        compiled = self.segment.engine_spec
-        return self.settings.confidence if compiled is None else compiled.confidence
+        return _confidence(self.settings, self.segment)
 
     def warm_up(self) -> None:
         """Begins to get ready for the frames that are expected, where these are known."""
@@ -105,12 +104,11 @@ class Network:
         try:
             new = _load(wanted)
             try:
+                confidence = _confidence(wanted, new) or wanted.min_confidence > 0
                 for kind in old.kinds()[: self._cameras]:
                     # Of its own: another precision may be meant, and another size by an engine.
-                    spec = new.spec(
-                        *(kind.height, kind.width, kind.encoding),
-                        *(kind.confidence, kind.batch, kind.rotation),
-                    )
+                    frames = kind.height, kind.width, kind.encoding
+                    spec = new.spec(*frames, confidence, kind.batch, kind.rotation)
                     new.compile(spec)  # else frames would be slower until it is
                     new.warm_up(spec, wait=True)
             except Exception:
@@ -179,6 +177,12 @@ def _load(settings: SegmenterSettings) -> Segmenter:
         segment.close()
         raise ArgumentError(wrong)
     return segment
+
+
+def _confidence(settings: SegmenterSettings, segment: Segmenter) -> bool:
+    """Whether confidence is published: an engine file decides by itself."""
+    compiled = segment.engine_spec
+    return settings.confidence if compiled is None else compiled.confidence
 
 
 def _always_sure(segment: Segmenter) -> bool:

@@ -53,7 +53,7 @@ def export_pool(
     """
     if to not in TOOLS:
         raise ArgumentError(f"there is no export to {to!r}; there are {', '.join(TOOLS)}")
-    source = Pool.open(pool, split)
+    source, out = Pool.open(pool, split), out.resolve()
     for name in (*source.labels.names, *source.names):
         if _NOT_IN_XML.search(name):
             raise AnnotationError(f"{pool}: the name {name!r} fits into no XML: give another")
@@ -90,7 +90,7 @@ def import_pool(
     that occur twice and none at all; DataError for other classes; as `Pool.open` does; FileError.
     Nothing has changed then.
     """
-    base = Pool.open(pool, split)
+    base, out = Pool.open(pool, split), out.resolve()
     out_split = out_split or base.split
     labels = _classes_of(out, base.labels)
     with made_beside(out) as folder:

@@ -81,7 +81,7 @@ class Job:
 
         Raises WeightsError where the file is not the one that was loaded.
         """
-        if self.sha256 not in (None, sha256_of(self.path)):
+        if self.sha256 is not None and self.sha256 != sha256_of(self.path):
             raise WeightsError(f"{self.path} has changed since it was loaded: load it again")
         network = build_model(self.card, self.path)
         network.to(dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

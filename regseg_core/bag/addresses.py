@@ -151,7 +151,7 @@ def deliver(bag: Path, place: str) -> None:
 
 
 def write(place: str, data: bytes) -> None:
-    """A file of that address or path, whole or not there. Raises OSError."""
+    """A file of that address or path. Raises OSError."""
     filesystem, path = _opened(place)
     if not is_remote(place):
         write_bytes(path, data)

@@ -85,7 +85,7 @@ def count_frames(recording: Recording, cameras: Sequence[Camera]) -> int | None:
 
 def _by_default(recording: Recording, images: Mapping[str, str]) -> list[tuple[str, str]]:
     """Names and topics of cameras. `images`: types of messages by topic."""
-    sent = {topic: images[topic] for topic in sorted(images) if recording.topics[topic].count != 0}
+    sent = {topic: images[topic] for topic in sorted(images) if _has_messages(recording, topic)}
     seen = [t for t in sent if not _is_copy(t, sent) and _is_colour(recording, t)]
     found = [topic for topic in seen if not _is_interesting(topic)] or seen
     counted = Counter(map(_named, found))
@@ -93,6 +93,12 @@ def _by_default(recording: Recording, images: Mapping[str, str]) -> list[tuple[s
         (_named(topic) if counted[_named(topic)] == 1 else _raw(topic).strip("/"), topic)
         for topic in found
     ]
+
+
+def _has_messages(recording: Recording, topic: str) -> bool:
+    if (count := recording.topics[topic].count) is not None:
+        return count > 0
+    return next(recording.messages([topic]), None) is not None
 
 
 def _is_copy(topic: str, images: Mapping[str, str]) -> bool:

@@ -112,7 +112,7 @@ def add_mine_options(parser: argparse.ArgumentParser) -> None:
 
 def run_mine(options: argparse.Namespace) -> list[str]:
     """Raises as `mine` does."""
-    check_folder(options.out.parent)
+    check_folder(options.out.resolve().parent)
     mined = mine(
         make_segmenter(options),
         options.bags,

@@ -120,7 +120,9 @@ class Labelling:
                 report = Report(**bag.notes)
                 if bag.is_new and self._all_topics:
                     left = recording.topics.keys() - along
-                    report.flaws += [f"{name} is left out: its type is unknown" for name in left]
+                    report.flaws += [
+                        f"{name} is left out: it has no messages of ROS 2" for name in left
+                    ]
                 self._label(recording, cameras, along, bag, report)
         return report
 

@@ -54,8 +54,9 @@ def mine(
     what these do, BagError, AnnotationError where the pool is there, and FileError.
     """
     choose([], count, min_distance)  # what is wrong is said before hours of work
+    out = out.resolve()  # a link would be put aside, not what it is to
     if holds_something(out):
-        raise ArgumentError(f"{out} exists: give another folder, new or empty")
+        raise ArgumentError(f"{out} exists, and cannot be made anew: give another folder")
     damage = Damage()
     named = _readable(_names(bags), topics, damage)
     frames = (
@@ -103,12 +104,16 @@ def _frames(
     with Recording(path) as recording:
         cameras = find_cameras(recording, topics)
         total = count_frames(recording, cameras)
+        last: dict[str, tuple[int, int]] = {}
         read = steps(recording, cameras, (), None)
         for step in tqdm(read, f"{doing} {name}", total, unit="frame"):
             if step.flaw:
                 damage.refuse(step.flaw)
             elif step.camera is not None and step.message is not None and step.frame is not None:
-                candidate = Candidate(name, step.camera.topic, step.message.time_ns)
+                topic, time_ns = step.camera.topic, step.message.time_ns
+                before, repeat = last.get(topic, (time_ns, -1))
+                last[topic] = time_ns, repeat + 1 if before == time_ns else 0
+                candidate = Candidate(name, topic, *last[topic])
                 yield candidate, step.frame, step.image.data if step.camera.compressed else b""
         damage.note(recording.flaws)
 

@@ -65,13 +65,13 @@ def label_info_channel(prefix: str) -> Channel:
 
 
 def copied_channel(topic: Topic) -> Channel | None:
-    """A recorded topic as it was; None where the bag does not say its type.
+    """A recorded topic as it was; None where the bag does not say its type, or it is not in CDR.
 
     Humble's sqlite3 defines no types: one that ROS does not know either has an empty definition.
     """
-    if not topic.msgtype:
-        return None
     recorded = topic.connection
+    if not topic.msgtype or getattr(recorded.ext, "serialization_format", "cdr") != "cdr":
+        return None
     qos = tuple(getattr(recorded.ext, "offered_qos_profiles", ()))
     undefined = recorded.msgdef.format == MessageDefinitionFormat.NONE
     if undefined and topic.msgtype in _TYPES.fielddefs:

@@ -12,12 +12,14 @@ class Candidate:
     """A frame that might be labelled; ordered by bag, camera and time.
 
     `bag`: what its recording is called; `camera`: its topic; `time_ns`: when it was recorded, in
-    nanoseconds, the bag's log time.
+    nanoseconds, the bag's log time; `repeat`: frames of that camera and time before it, where a
+    simulator's clock is coarse.
     """
 
     bag: str
     camera: str
     time_ns: int
+    repeat: int = 0
 
     @property
     def name(self) -> str:

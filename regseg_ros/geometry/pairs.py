@@ -79,8 +79,10 @@ class Pairs(Generic[Item, Message]):
         self._found = False
 
     def wait(self, stamp: int, item: Item) -> None:
-        """Lets an item wait; the oldest goes where too many do."""
+        """Lets an item wait; the oldest goes where too many do, all where time has begun anew."""
         with self._lock:
+            if self._waiting and stamp < self._waiting[-1][0] - GAP * 1e9:
+                self._waiting.clear()
             self._waiting.append((stamp, item))
 
     def take(self, messages: Kept[Message], slop: float) -> tuple[Item, Message] | None:

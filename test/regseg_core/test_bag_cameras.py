@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import bags
@@ -109,6 +111,21 @@ def test_what_image_transport_makes_of_a_camera_is_no_other_one(tmp_path: Path) 
     assert found(sent) == {"front": f"{front}/compressed", "front/other": "/front/other"}
     alone = topics(tmp_path / "alone", f"{front}/zstd", "/rear/image_raw")
     assert {*found(alone).values()} == {f"{front}/zstd", "/rear/image_raw"}
+
+
+def test_a_topic_without_messages_hides_no_other_one(tmp_path: Path) -> None:
+    """In a file alone, which has no counts."""
+    front = "/front/image_raw"
+    sent = [
+        bags.image(front, bags.BEGIN_NS, GRAY),
+        bags.compressed_image(f"{front}/compressed", bags.BEGIN_NS, GRAY),
+    ]
+    [file] = bags.bag_files(bags.write_bag(tmp_path / "drive", sent, "sqlite3"))
+    assert found(file) == {"front": front}
+    with closing(sqlite3.connect(file)) as database, database:
+        number = "(SELECT id FROM topics WHERE name = ?)"
+        database.execute(f"DELETE FROM messages WHERE topic_id = {number}", (front,))
+    assert found(file) == {"front": f"{front}/compressed"}
 
 
 def test_what_the_node_was_unsure_of_is_a_camera_where_there_is_no_other(tmp_path: Path) -> None:

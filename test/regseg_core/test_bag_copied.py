@@ -58,6 +58,20 @@ def test_rosbags_reads_types_whose_hashes_were_not_recorded(
     assert [vars(message)["data"] for message in told] == ["frame 0", "frame 1"]
 
 
+def test_what_is_no_message_of_ros_is_left_out_and_named(
+    segment: Segmenter, tmp_path: Path
+) -> None:
+    """Foxglove's own messages in an mcap file; rosbags refuses a bag that calls them CDR."""
+    drive = bags.drive(2, SIZE)
+    source = bags.write_mcap(tmp_path / "drive.mcap", drive, encodings={bags.TALK: "json"})
+    report = copying(segment)(source, tmp_path / "out")
+    assert report.frames == 4
+    assert report.flaws == [f"{bags.TALK} is left out: it has no messages of ROS 2"]
+    with AnyReader([tmp_path / "out"]) as reader:
+        assert {bags.FRONT, bags.REAR} < {c.topic for c in reader.connections}
+        assert bags.TALK not in reader.topics
+
+
 def test_labels_that_would_be_in_a_bag_twice_are_refused(
     segment: Segmenter, tmp_path: Path
 ) -> None:

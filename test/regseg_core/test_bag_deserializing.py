@@ -111,7 +111,7 @@ def test_a_type_whose_name_is_code(tmp_path: Path) -> None:
 
 
 def test_another_encoding(tmp_path: Path) -> None:
-    bag = write_mcap(tmp_path / "drive.mcap", [text(TALK, BEGIN_NS, "a")], encoding="json")
+    bag = write_mcap(tmp_path / "drive.mcap", [text(TALK, BEGIN_NS, "a")], encodings={TALK: "json"})
     assert refusal(bag).endswith("it is encoded as 'json', not as cdr")
 
 

@@ -21,6 +21,7 @@ from regseg_core.annotation.pool import Pool
 from regseg_core.bag.__main__ import main
 from regseg_core.bag.mine import SHEET, mine
 from regseg_core.bag.recording import Recording
+from regseg_core.errors import ArgumentError
 from regseg_core.frame import Frame
 from regseg_core.media import read_image
 from regseg_core.segmentation import Segmentation
@@ -67,7 +68,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_mined(tmp_path: Path) -> N
         main(command.split())
     assert str(ended.value).count("\n") == 0
     assert len(Pool.open(tmp_path / "pool")) == 3
-    with pytest.raises(SystemExit, match="exists: give another folder, new or empty"):
+    with pytest.raises(SystemExit, match="exists, and cannot be made anew: give another"):
         main(command.split())
 
 
@@ -100,6 +101,34 @@ def test_a_camera_whose_jpegs_are_turned_by_exif_data(segment: Segmenter, tmp_pa
     pixels = cv2.imdecode(turned, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     assert np.array_equal(read_image(pool.image_path(0)), pixels[..., ::-1])
     assert pool.label(0).shape == SIZE[::-1]
+
+
+def test_frames_of_one_time_are_all_told_apart(segment: Segmenter, tmp_path: Path) -> None:
+    """Recorded with a simulator's clock, which is slower than its cameras."""
+    drive = [m for m in bags.drive(6, SIZE) if m.topic == bags.REAR]
+    drive = [m._replace(time_ns=bags.BEGIN_NS + n // 3) for n, m in enumerate(drive)]
+    source = bags.write_bag(tmp_path / "drive", drive)
+    mine(segment, [source], tmp_path / "pool", 6, "entropy", min_distance=0.0)
+    pool = Pool.open(tmp_path / "pool")
+    names = [row["name"] for row in csv.DictReader((tmp_path / "pool/why.csv").open())]
+    assert len(names) == 6 and sorted(names) == [*pool.names]
+    with Recording(source) as recording:
+        sent = {bytes(recording.deserialize(m).data) for m in recording.messages()}
+    assert {pool.image_path(number).read_bytes() for number in range(6)} == sent
+
+
+def test_a_pool_goes_where_a_link_leads(
+    segment: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, disk = bags.write_bag(tmp_path / "drive", bags.drive(1, SIZE)), tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "link").symlink_to(disk)
+    mine(segment, [source], tmp_path / "link", 2, "entropy", 0.0)
+    assert len(Pool.open(disk)) == 2
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ArgumentError, match="here exists, and cannot be made anew"):
+        mine(segment, [source], Path(), 2, "entropy", 0.0)
 
 
 class Interrupted(Segmenter):

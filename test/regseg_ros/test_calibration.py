@@ -198,6 +198,23 @@ def test_pairs_are_found_again_where_time_begins_anew() -> None:
         assert pairs.apart() is None
 
 
+def test_no_image_of_the_last_lap_meets_a_message_of_this_one() -> None:
+    kept: Kept[str] = Kept()
+    pairs: Pairs[str, str] = Pairs()
+    second = 1_000_000_000
+    for lap in ("first", "second"):
+        for number in range(3):
+            pairs.wait(100 * second + number, lap)  # whose messages come late, or never
+        if lap == "first":
+            kept.add(99 * second, lap)
+            assert pairs.take(kept, 0.05) is None
+            pairs.wait(2 * second, lap)  # time begins anew
+            kept.add(2 * second, lap)
+            assert pairs.take(kept, 0.05) == (lap, lap)
+    kept.add(100 * second, "second")
+    assert pairs.take(kept, 0.05) == ("second", "second")
+
+
 def test_messages_that_overtake_each_other_are_kept() -> None:
     kept: Kept[int] = Kept()
     for stamp in (5_000_000_000, 5_200_000_000, 4_300_000_000, 5_300_000_000):

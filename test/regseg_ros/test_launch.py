@@ -100,9 +100,7 @@ def test_the_demo_has_its_own_camera(installed: Installed, fresh: Rig, tmp_path:
     arguments += ["camera_height:=1.6", "depth_topic:=/camera/depth/image_raw"]
     launch(fresh, installed, "demo.launch.py", *arguments)
     fresh.until_said("sets nothing for /robot1/regseg: it is for /regseg. A section `/**:`")
-    fresh.until_said(
-        "imag_topic:= is none of its arguments and does nothing: did you mean image_topic"
-    )
+    fresh.until_said("imag_topic:= is none of its arguments: did you mean image_topic")
     masks = fresh.listen("/robot1/regseg/mask")
     # The street comes with its calibration and depth.
     grids = fresh.listen("/robot1/regseg/grid", OccupancyGrid)

@@ -132,9 +132,11 @@ def test_a_frame_that_stays_in_work_ends_the_measurement(
 class Hasty:
     """A stage whose better backend has taken over before the first mask."""
 
+    asked = 0
+
     def __init__(self, load: Load, cache: Path) -> None:
         self.load, self.camera, self.sink = load, self, self
-        self._asked = 0
+        Hasty.asked = 0
 
     def __enter__(self) -> Hasty:
         return self
@@ -146,8 +148,8 @@ class Hasty:
     def check(self) -> None: ...
 
     def ask(self, what: str, **_: Any) -> list[tuple[int, int, int]]:
-        self._asked += what == "take"
-        return [(0, 0, time.time_ns())] if self._asked > 1 else []
+        Hasty.asked += what == "take"
+        return [(0, 0, time.time_ns())] if Hasty.asked > 1 else []
 
     def said(self) -> str:
         return f"{time.time() - 10:.3f} INFO now running openvino for 48 x 64 bgr8\n"
@@ -160,7 +162,7 @@ def test_a_first_mask_that_comes_after_a_better_backend_is_waited_for(
     monkeypatch.setattr(starting, "Stage", Hasty)
     with Bench({}, None, None, "") as bench:
         row = next(starting.first(bench))
-    assert float(row.values["first mask (s)"]) > 0.5
+    assert "first mask (s)" in row.values and Hasty.asked > 1
 
 
 @pytest.mark.slow

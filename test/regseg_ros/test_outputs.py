@@ -167,6 +167,8 @@ def test_a_higher_max_rate_counts_at_once(running: Rig) -> None:
     labels = running.listen("/regseg/label")
     assert not put(running, "max_rate", number(0.01))
     running.send_until(image(FRAME, "rgb8"), lambda: labels)
+    running.send(image(FRAME, "rgb8"))  # two may follow one another; from here on all wait
+    running.spin(0.2)
     assert not put(running, "max_rate", number(10.0))
     labels.clear()
     running.send_until(image(FRAME, "rgb8"), lambda: labels)

@@ -153,14 +153,14 @@ def write_mcap(
     compression: CompressionType = CompressionType.ZSTD,
     index: bool = True,
     definitions: Mapping[str, str] | None = None,
-    encoding: str = "cdr",
+    encodings: Mapping[str, str] | None = None,
 ) -> Path:
     """One file with checksums, in chunks as small as that, or none, and without an index at will.
 
     The recorder of ROS 2 writes such files; rosbags' writer has chunks of a mebibyte, unchecked.
-    `definitions` by type, where they are not those of ROS.
+    `definitions` by type, where they are not those of ROS; `encodings` by topic, where not CDR.
     """
-    definitions = definitions or {}
+    definitions, encodings = definitions or {}, encodings or {}
     with path.open("wb") as file:
         writer = McapWriter(
             file,
@@ -177,7 +177,9 @@ def write_mcap(
                 if definition is None:
                     definition, _ = TYPES.generate_msgdef(msgtype, ros_version=2)
                 schema = writer.register_schema(msgtype, "ros2msg", definition.encode())
-                channels[topic] = writer.register_channel(topic, encoding, schema)
+                channels[topic] = writer.register_channel(
+                    topic, encodings.get(topic, "cdr"), schema
+                )
             writer.add_message(channels[topic], time_ns, data, time_ns)
         writer.finish()  # type: ignore[no-untyped-call]
     return path

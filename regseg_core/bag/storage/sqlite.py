@@ -61,7 +61,7 @@ class SqliteFile:
         self.span_ns = (int(times[0]), int(times[-1])) if len(times) else None
 
     def entries(self, topics: Collection[str], start_ns: int) -> Iterator[Entry]:
-        """All from that time on; those of which no topic is known are reported, some at once."""
+        """All from that time on; the first of those whose topic is lost are named, all counted."""
         lost = 0
         first = int(np.searchsorted(self._order[:, 0], start_ns))
         try:
