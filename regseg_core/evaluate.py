@@ -21,6 +21,7 @@ from regseg_core.data.labelled import DataError
 from regseg_core.data.opening import open_split
 from regseg_core.errors import ArgumentError
 from regseg_core.evaluation.change import CLASS_MAY_LOSE, Change, refuse_others
+from regseg_core.evaluation.reliability import reliability
 from regseg_core.evaluation.scoring import (
     AveragedViews,
     Predict,
@@ -79,6 +80,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--save-submission", type=Path, help="folder for Cityscapes' official label images"
     )
+    parser.add_argument(
+        "--reliability",
+        type=Path,
+        metavar="PNG",
+        help="draw how often pixels are right against how sure the network is",
+    )
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     parser.add_argument(
         "--against",
@@ -88,8 +95,13 @@ def main(arguments: list[str] | None = None) -> None:
     add_segmenter_options(parser)
     options = parser.parse_args(arguments)
     with errors_in_one_line(options.debug):
-        if options.json:
-            check_writable(options.json)
+        if options.reliability:
+            try:
+                from regseg_core import figures
+            except ImportError as error:
+                raise ArgumentError(f"--reliability needs matplotlib ({error})") from error
+        for file in filter(None, (options.json, options.reliability)):
+            check_writable(file)
         if options.save_submission:
             check_folder(options.save_submission)
         segment, predict = _predict(options)
@@ -105,6 +117,11 @@ def main(arguments: list[str] | None = None) -> None:
         scores = scorer.scores()
         print(format_scores(scores))
         print(f"{scores['images']} images, {scores['images_per_second']} segmented per second")
+        if options.reliability:
+            found = reliability(segment.network, images, segment.size)
+            print(found.title)
+            picture = figures.draw_reliability(found.curves(), found.title)
+            figures.save_figure(options.reliability, picture)
         if options.json:
             where = {
                 key: getattr(options, key) for key in ("weights", "data", "split", "scales", "flip")

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from regseg_core.evaluation.reliability import Curve
 from regseg_core.files import write_bytes
 
 
@@ -50,4 +51,20 @@ def draw_points(
     axes.set(xlabel=axes_titles[0], ylabel=axes_titles[1], title=title, xscale="log")
     axes.margins(x=0.15)
     axes.grid(which="both", alpha=0.3)
+    return figure
+
+
+def draw_reliability(curves: Mapping[str, Curve], title: str) -> Figure:
+    """How often pixels are right against how sure the network is."""
+    figure, axes = plt.subplots(figsize=(6, 5.5), layout="constrained")
+    axes.plot((0, 1), (0, 1), color="gray", linewidth=0.8)
+    for (name, curve), color in zip(curves.items(), ("steelblue", "darkorange"), strict=True):
+        bins = len(curve.share)
+        axes.plot(curve.confidence, curve.right, "o-", color=color, label=name)
+        middles = [(place + 0.5) / bins for place in range(bins)]
+        axes.bar(middles, curve.share, 0.9 / bins, color=color, alpha=0.25)
+    axes.set(xlabel="confidence", ylabel="share of pixels: right (lines), so sure (bars)")
+    axes.set_title(title)
+    axes.legend(loc="upper left")
+    axes.grid(alpha=0.3)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,6 +50,8 @@ class ModelCard:
     about: dict[str, Any] = field(default_factory=dict)
     #: What the network's input was normalised with while it was trained.
     normalization: Normalization = IMAGENET
+    #: What divides the logits, so that confidence is what it says; labels stay what they are.
+    temperature: float = 1.0
 
     def to_json(self) -> str:
         return json.dumps(
@@ -56,6 +59,7 @@ class ModelCard:
                 "architecture": self.architecture,
                 "labels": self.labels.to_dict(),
                 "normalization": self.normalization.to_dict(),
+                **({"temperature": self.temperature} if self.temperature != 1 else {}),
                 **self.about,
             },
             indent=1,
@@ -63,23 +67,30 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Raises WeightsError for text that is no card, or of weights for other than 3 channels."""
+        """Raises WeightsError for text that is no card, or of weights for other than 3 channels.
+
+        No temperature is 1.
+        """
         try:
             data = json.loads(text)
             given = data.pop("normalization")
             architecture, labels = str(data.pop("architecture")), data.pop("labels")
             mean, std = (tuple(map(float, given[key])) for key in ("mean", "std"))
+            temperature = float(data.pop("temperature", 1.0))
             order = given["order"]
             if order not in ("rgb", "bgr") or len(mean) != 3 or len(std) != 3:
                 raise WeightsError(
                     f"weights for inputs normalised with {given}; order must be rgb or bgr, and"
                     " mean and std three numbers"
                 )
+            if not 0 < temperature < math.inf:
+                raise WeightsError(f"temperature {temperature}: it must be above 0")
             return cls(
                 architecture,
                 LabelSet.from_dict(labels),
                 data,
                 Normalization(mean, std, order),
+                temperature,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, WeightsError):
@@ -269,7 +280,8 @@ def find_weights(
 def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:
     """The network of a card with the weights of a file, float32, ready for inference.
 
-    Its normalisation layers are folded into its convolutions. Raises WeightsError, also for weights
+    Its normalisation layers are folded into its convolutions, and the card's temperature into its
+    classifier. Raises WeightsError, also for weights
     that were trained on inputs normalised in another way than the network's.
     """
     model = create_model(card.architecture, len(card.labels))
@@ -281,4 +293,8 @@ def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:
     load_weights(model, path)
     model.drop_training_heads()
     fold_norms(model.eval())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in model.classifier_names:
+                parameter.div_(card.temperature)
     return model

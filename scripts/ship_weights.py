@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder whose val split scores")
     parser.add_argument("--data-title", required=True, help="what the weights were trained on")
     parser.add_argument("--note", default="", help="what the scores do not say")
+    parser.add_argument(
+        "--temperature", type=float, help="fitted on drives that were left out; default: the run's"
+    )
     parser.add_argument("--licence", required=True, help="what the weights may be used for")
     options = parser.parse_args()
 
@@ -51,6 +54,7 @@ def main() -> None:
         card.architecture,
         card.labels,
         {"training": training, "scores": scores, "licence": options.licence},
+        temperature=options.temperature or card.temperature,
     )
     target = ROOT / "regseg_core" / "zoo" / f"{options.name}.safetensors"
     network = create_model(card.architecture, len(card.labels))

@@ -16,8 +16,9 @@ from regseg_core.arrays import Image
 from regseg_core.data.opening import open_split
 from regseg_core.drawing import sheet
 from regseg_core.evaluation.metrics import ConfusionMatrix
+from regseg_core.evaluation.reliability import reliability
 from regseg_core.evaluation.scoring import Scored, Scorer, SingleView
-from regseg_core.figures import save_figure
+from regseg_core.figures import draw_reliability, save_figure
 from regseg_core.labels import IGNORE_INDEX, LabelSet
 from regseg_core.media import write_image
 from regseg_core.segmenter import Segmenter
@@ -45,6 +46,9 @@ def write_report(run: Path, segment: Segmenter, data: str, split: str) -> list[P
     pictures.append(
         save_figure(folder / "confusion.png", draw_confusion(scorer.matrix, segment.labels))
     )
+    found = reliability(segment.network, scorer.images, segment.size)
+    curves = draw_reliability(found.curves(), found.title)
+    pictures.append(save_figure(folder / "reliability.png", curves))
     for name, chosen in (("best", ranked[:_SHOWN]), ("worst", ranked[::-1][:_SHOWN])):
         rows = []
         for _, index in chosen:

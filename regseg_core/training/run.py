@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from regseg_core import zoo
 from regseg_core.device import choose_device, device_title, keep_freed_memory
 from regseg_core.errors import RegSegError
+from regseg_core.evaluation.reliability import reliability
 from regseg_core.files import check_folder, clear_partial, write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
@@ -62,8 +63,9 @@ def train(
     `data` is a folder in any layout of `regseg_core.data.layouts`, or `street`. Writes to `out`:
     `config.yaml`, `last.ckpt` after each epoch and `best.ckpt`, `metrics/` (CSV) and
     `tensorboard/`, and `weights.safetensors` with their card: of the best epoch on the val split,
-    or of the last where that split is trained on; at the end pictures into `report/`. A licence of
-    the weights that it starts from goes into that card. `resume` goes on from `last.ckpt`, or
+    or of the last where that split is trained on; at the end pictures into `report/`. Where val is
+    not trained on, the card has the temperature that makes confidence on it what it says. A licence
+    of the weights that it starts from goes into that card. `resume` goes on from `last.ckpt`, or
     begins where no epoch had ended.
 
     Raises FileError, before anything else, where `out` cannot be written, DataError for data that
@@ -218,13 +220,19 @@ def _save(
     load_weights(network, chosen)
     saved = read_tensors(chosen)
     epoch = saved["epoch"] + 1
-    scores = {}
+    scores: dict[str, Any] = {}
+    temperature = 1.0
     if config.trains_on_val:
         _say(f"keeping epoch {epoch}, the last: {config.dataset.val} is trained on")
     else:
         scores["val_miou_while_training"] = round(float(best.best_model_score or 0), 2)
         miou = scores["val_miou_while_training"]
         _say(f"best on {config.dataset.val}: epoch {epoch} of {config.epochs}, mIoU {miou}")
+        found = reliability(network.eval().to(choose_device("auto")), module.val_set)
+        temperature = found.temperature
+        before, after = (round(100 * found.error(t), 2) for t in (1.0, temperature))
+        scores["val_calibration_error"] = {"as_trained": before, "with_temperature": after}
+        _say(f"{found.title}, which the card has")
     training = {
         "command": sitting["command"],
         "config": asdict(config),
@@ -236,7 +244,7 @@ def _save(
     about = {"training": training, "scores": scores}
     if licence := saved["hyper_parameters"].get(LICENCE):
         about[LICENCE] = licence
-    card = ModelCard(config.model, module.labels, about)
+    card = ModelCard(config.model, module.labels, about, temperature=temperature)
     save_weights(out / "weights.safetensors", network, card)
 
 

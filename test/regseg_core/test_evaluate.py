@@ -221,9 +221,9 @@ def test_a_report_shows_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
         " --start_from regseg48-camvid --optimizer.lr 0.001".split()
     )
     report.main([str(run)])
-    names = {"curves", "iou", "confusion", "best", "worst"}
+    names = {"curves", "iou", "confusion", "reliability", "best", "worst"}
     assert {path.stem for path in (run / "report").iterdir()} == names
-    assert capsys.readouterr().out.count("wrote ") == 6
+    assert capsys.readouterr().out.count("wrote ") == 7
     best, worst = (read_image(run / "report" / f"{name}.png") for name in ("best", "worst"))
     # Eight rows of four panels of 160 x 120, of which the last one shows errors in red.
     assert best.shape == worst.shape and best.shape[1] == 4 * 160 + 3 * 6

@@ -78,6 +78,9 @@ def test_a_run_leaves_what_is_needed_to_use_and_to_judge_it(trained: Path) -> No
     card = json.loads((trained / "weights.json").read_text())
     assert card["training"]["config"]["epochs"] == 2
     assert card["scores"]["val_miou_while_training"] >= 0
+    off = card["scores"]["val_calibration_error"]
+    assert 0.25 <= card["temperature"] <= 4 and off["with_temperature"] <= off["as_trained"] + 1
+    assert (trained / "report/reliability.png").is_file()
     assert Segmenter(trained / "weights.safetensors").labels == CAMVID
     assert {"best.ckpt", "last.ckpt", "metrics", "tensorboard", "config.yaml", "survey.npz"} <= {
         path.name for path in trained.iterdir()
