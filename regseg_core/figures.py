@@ -11,10 +11,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from regseg_core.evaluation.reliability import Curve
 from regseg_core.files import write_bytes
+
+Doubles = npt.NDArray[np.float64]
 
 
 def save_figure(path: Path, figure: Figure) -> Path:
@@ -54,15 +57,18 @@ def draw_points(
     return figure
 
 
-def draw_reliability(curves: Mapping[str, Curve], title: str) -> Figure:
-    """How often pixels are right against how sure the network is."""
+def draw_reliability(curves: Mapping[str, tuple[Doubles, Doubles, Doubles]], title: str) -> Figure:
+    """How often pixels are right against how sure the network is.
+
+    Of each curve: means of confidence and of what is right, by bins; and all bins' shares.
+    """
     figure, axes = plt.subplots(figsize=(6, 5.5), layout="constrained")
     axes.plot((0, 1), (0, 1), color="gray", linewidth=0.8)
     for (name, curve), color in zip(curves.items(), ("steelblue", "darkorange"), strict=True):
-        bins = len(curve.share)
-        axes.plot(curve.confidence, curve.right, "o-", color=color, label=name)
-        middles = [(place + 0.5) / bins for place in range(bins)]
-        axes.bar(middles, curve.share, 0.9 / bins, color=color, alpha=0.25)
+        confidence, right, share = curve
+        axes.plot(confidence, right, "o-", color=color, label=name)
+        middles = (np.arange(len(share)) + 0.5) / len(share)
+        axes.bar(middles, share, 0.9 / len(share), color=color, alpha=0.25)
     axes.set(xlabel="confidence", ylabel="share of pixels: right (lines), so sure (bars)")
     axes.set_title(title)
     axes.legend(loc="upper left")

@@ -7,7 +7,7 @@ Neural Networks" (Guo et al., arXiv 1706.04599), with all pixels as its examples
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,7 @@ _PIXELS, _IMAGES = 10_000, 100
 Doubles = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """Of bins by how sure the network is: means where there are pixels, and all bins' shares."""
 
     confidence: Doubles
