@@ -94,14 +94,15 @@ def test_depth_that_gets_lost_on_its_way_is_said(running: Rig) -> None:
     large = depth(np.ones((3072, 6144)))
     camera = running.publisher("/front/depth", Image)
     running.until(lambda: camera.get_subscription_count())
-    assert running.process is not None
+    process = running.process
+    assert process is not None
 
     def said() -> bool:
         # A quick machine's node would fetch the pieces before they are overwritten.
-        running.process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGSTOP)
         for _ in range(6):
             running.send(large, "/front/depth")
-        running.process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
         return "the transport loses" in trouble(running, "front")
 
     running.until(said)
