@@ -83,6 +83,7 @@ def command(source: str, out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_worker_that_dies_is_replaced_and_its_bag_redone(tmp_path: Path) -> None:
     root, out = bags.write_fleet(tmp_path / "logs", SIZE, frames=150), tmp_path / "labelled"
     damaged = bags.write_bag(root / "damaged", bags.drive(3, SIZE))
@@ -136,6 +137,7 @@ def test_workers_without_a_cluster_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")  # `auto` finds the cluster of a test beside it
 def test_workers_that_fit_nowhere(tmp_path: Path) -> None:
     bags.write_mcap(tmp_path / "one.mcap", bags.drive(1, SIZE))
     asked = command(f"{tmp_path}/*", tmp_path / "out", "--gpus", "64")
