@@ -234,3 +234,21 @@ def test_many_damaged_messages_of_sqlite3_are_counted(tmp_path: Path) -> None:
     messages, flaws = read_bag(path)
     assert len(messages) == 4 and len(flaws) == 11
     assert flaws[-1] == f"{path.name}: 26 messages are damaged and left out"
+
+
+def test_damage_that_sqlite3_takes_for_text_which_is_none(tmp_path: Path) -> None:
+    (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:9], "sqlite3"))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE messages SET topic_id = CAST(x'ff' AS TEXT) WHERE id = 3")
+        database.execute("UPDATE messages SET data = CAST(x'fe00' AS TEXT) WHERE id = 5")
+    database.close()
+    messages, flaws = read_bag(path)
+    assert messages == [MESSAGES[place] for place in (0, 1, 3, 5, 6, 7, 8)] and len(flaws) == 2
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = CAST(sql || x'ff' AS TEXT) WHERE name = 'topics'"
+        )
+    database.close()
+    with pytest.raises(BagError, match="its tables cannot be read"):
+        read_bag(path)

@@ -95,7 +95,7 @@ class SqliteFile:
                 return connection, None
             query = "SELECT data FROM messages WHERE id = ?"
             ((data,),) = self._database.execute(query, (id,)).fetchall()
-        except (apsw.Error, MemoryError):
+        except (apsw.Error, MemoryError, UnicodeDecodeError):  # damaged, it may be any text
             return connection, None
         return connection, data if isinstance(data, bytes) else None
 

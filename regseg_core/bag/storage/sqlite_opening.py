@@ -51,7 +51,7 @@ def open_database(path: Path, report: Report) -> apsw.Connection:
     except BaseException as error:
         if database is not None:
             database.close()
-        if isinstance(error, apsw.Error):
+        if isinstance(error, (apsw.Error, UnicodeDecodeError)):
             raise StorageError(f"its tables cannot be read ({error})") from error
         raise
     return database
