@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,23 @@ def test_sqlite3_whose_index_of_times_is_damaged(tmp_path: Path) -> None:
     overwrite(path, (page - 1) * size, b"\xff" * size)
     messages, flaws = read_bag(path)
     assert messages == MESSAGES and "index of times is damaged" in flaws[0]
+
+
+def test_sqlite3_whose_index_of_times_is_out_of_order(tmp_path: Path) -> None:
+    """One bit of it: sqlite3 does not notice, and gives what the index says in its order."""
+    (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES, "sqlite3"))
+    with closing(sqlite3.connect(path)) as database:
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'timestamp_idx'"
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    content = path.read_bytes()
+    time = MESSAGES[12].time_ns.to_bytes(8, "big")
+    place = content.index(time, (page - 1) * size, page * size)
+    overwrite(path, place + 2, bytes([time[2] ^ 0x10]))
+    messages, flaws = read_bag(path)
+    assert len(messages) == len(MESSAGES) - 1 and len(flaws) == 1
+    assert [m for m in MESSAGES if m in messages] == messages
 
 
 def test_a_topic_of_two_types(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ class SqliteFile:
             if error:
                 self._report(f"its rows are damaged ({error}): those in front and behind are read")
                 rows = np.concatenate([rows, self._rows("id DESC", most)[0]])
+        later, same = np.diff(rows, axis=0).T > 0, np.diff(rows[:, 0]) == 0
+        if not (later[0] | (same & later[1])).all():  # a damaged index has any order
             rows = np.unique(rows, axis=0)
         return rows
 
