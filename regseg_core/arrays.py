@@ -1,4 +1,4 @@
-"""The type of array that passes between the modules, pixels and label ids, and parts of them."""
+"""The types of arrays that pass between the modules, and parts of pixels and label ids."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 #: uint8, H x W or H x W x C; each function says which.
 Image = npt.NDArray[np.uint8]
+
+#: float64 of any shape.
+Doubles = npt.NDArray[np.float64]
 
 
 def among(labels: npt.NDArray[np.integer[Any]], ids: Collection[int]) -> npt.NDArray[np.bool_]:

@@ -39,13 +39,15 @@ def choose_device(name: str) -> torch.device:
         raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise ArgumentError(f"device {name!r}: give auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cpu":
+        return device
+    if not torch.cuda.is_available():
         raise ArgumentError(f"device {name!r}: PyTorch {torch.__version__} finds no GPU; give cpu")
-    if device.type == "cuda" and lost_gpus:
+    if lost_gpus:
         raise ArgumentError(f"device {name!r}: it has died; start the process again, or give cpu")
-    if (device.index or 0) >= (count := torch.cuda.device_count()) and device.type == "cuda":
+    if (device.index or 0) >= (count := torch.cuda.device_count()):
         raise ArgumentError(f"device {name!r}: there are {count} GPUs, from cuda:0 on")
-    if device.type == "cuda" and device.index is None:
+    if device.index is None:
         # Other threads and processes have a current GPU of their own.
         return torch.device("cuda", torch.cuda.current_device())
     return device

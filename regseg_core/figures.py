@@ -12,12 +12,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from regseg_core.arrays import Doubles
 from regseg_core.files import write_bytes
-
-Doubles = npt.NDArray[np.float64]
 
 
 def save_figure(path: Path, figure: Figure) -> Path:

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from regseg_core import Segmenter, zoo
-from regseg_core.arrays import Image, sampled
+from regseg_core.arrays import Doubles, Image, sampled
 from regseg_core.data.synthetic import HELD_OUT_SEED, SyntheticStreet
 from regseg_core.data.synthetic.painter import CAMERA_HEIGHT
 from regseg_core.drawing import legend, sheet
-from regseg_core.geometry.camera_model import Doubles, Floats
+from regseg_core.geometry.camera_model import Floats
 from regseg_core.geometry.drawing import FREE, LINE, FromAbove, Onlooker, cost_image
 from regseg_core.geometry.grid import LETHAL, GroundGrid
 from regseg_core.geometry.ground import FreeSpace, GroundView, Pose, free_space, ground_depth

@@ -23,6 +23,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from regseg_core.benchmark.accuracy import keep_recipe
 from regseg_core.cli import at_least, command_parser, errors_in_one_line
 from regseg_core.data.labelled import refuse_unpaired
 from regseg_core.data.layouts import open_images
@@ -34,7 +35,7 @@ from regseg_core.files import write_bytes
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.command import parse
 from regseg_core.training.config import TrainingConfig
-from regseg_core.training.run import dump_config, train
+from regseg_core.training.run import train
 
 #: Images and label images of a split, in CamVid's layout.
 _FOLDERS = ("", "annot")
@@ -45,10 +46,7 @@ class Trial:
 
     def __init__(self, out: Path, name: str, config: TrainingConfig) -> None:
         self._out, self._name, self._config = out, name, config
-        note, text = out / name / "recipe.yaml", dump_config(asdict(config))
-        if note.exists() and note.read_text() != text:
-            raise ArgumentError(f"{note} is another recipe of that name: give another --trial")
-        write_bytes(note, text.encode())
+        keep_recipe(out / name, asdict(config))
 
     def run(self, drives: Mapping[str, Sequence[Path]], seeds: int) -> None:
         """Trains and scores what is missing. Raises what `train` does."""

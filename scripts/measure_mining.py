@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from regseg_core.benchmark.accuracy import shrunk
+from regseg_core.benchmark.accuracy import keep_recipe, shrunk
 from regseg_core.cli import at_least, command_parser, errors_in_one_line
 from regseg_core.data.layouts import open_images
 from regseg_core.data.opening import open_split
@@ -40,7 +40,7 @@ from regseg_core.mining.scoring import score
 from regseg_core.mining.uncertainty import UNCERTAINTIES
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.command import parse
-from regseg_core.training.run import dump_config, train
+from regseg_core.training.run import train
 
 START, NOTHING, RANDOM = "start", "nothing", "random"
 
@@ -58,7 +58,8 @@ class Experiment:
         self._min_distance: float = options.min_distance
         given = ["--config", str(options.config), "--data", str(options.data)]
         self.config = replace(parse("mining", None, given).config, epochs=options.epochs)
-        self._check_recipe({key: str(getattr(options, key)) for key in _RECIPE})
+        asked = {key: str(getattr(options, key)) for key in _RECIPE}
+        keep_recipe(self.out, {**asked, **asdict(self.config)})
         self._data = shrunk(str(options.data), options.scale, self.out / "data", self.config)
         titles = open_images(options.data, "train")
         self._names = [Path(titles.title(index)).stem for index in range(len(titles))]
@@ -83,12 +84,6 @@ class Experiment:
             for row, added in rows.items():
                 found[row].append(self._result(row, seed, [*self._labelled, *added(seed)]))
         return found
-
-    def _check_recipe(self, asked: dict[str, str]) -> None:
-        note, text = self.out / "asked.yaml", dump_config({**asked, **asdict(self.config)})
-        if note.exists() and note.read_text() != text:
-            raise ArgumentError(f"{self.out} holds trainings of another recipe, that of {note}")
-        write_bytes(note, text.encode())
 
     def _steps_of(self, images: int) -> int:
         """Steps of an epoch. Raises ArgumentError where they do not fill a batch."""

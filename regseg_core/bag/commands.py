@@ -21,8 +21,8 @@ from regseg_core.labels import BUILT_IN, LabelSet
 from regseg_core.mining.likeness import MIN_DISTANCE
 from regseg_core.mining.uncertainty import UNCERTAINTIES
 
-#: Options of `label` that mean nothing without --ray.
-_FLEET = ("workers", "cpus", "gpus")
+#: Options of `label` that mean nothing without --ray, and what `Workers` calls them.
+_FLEET = {"workers": "count", "cpus": "cpus", "gpus": "gpus"}
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +79,8 @@ def _run_fleet(options: argparse.Namespace) -> list[str]:
     if options.labels is not None and options.labels not in BUILT_IN:
         LabelSet.from_yaml(options.labels)
         options.labels = str(Path(options.labels).absolute())
-    workers = Workers(
-        options.workers or 1, 1.0 if options.cpus is None else options.cpus, options.gpus or 0.0
-    )
+    given = {field: getattr(options, name) for name, field in _FLEET.items()}
+    workers = Workers(**{field: value for field, value in given.items() if value is not None})
     make = partial(_labelling, options, quiet=True)
     asked = recipe(options.outputs, options.all_topics, options.storage, zoo.find(options.weights))
     reports = label_fleet(

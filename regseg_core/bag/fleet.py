@@ -69,7 +69,7 @@ class BagReport:
 class Workers:
     """How many there are, and what each has. Raises ArgumentError."""
 
-    count: int
+    count: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
 

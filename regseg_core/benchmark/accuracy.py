@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,10 +57,7 @@ class Training:
             raise ArgumentError("the synthetic street has one size: give scale 1")
         self._minutes, self._out = minutes, out / "runs"
         asked = {"data": data, "scale": scale, "minutes": minutes, **asdict(self._config)}
-        note, text = self._out / "asked.yaml", dump_config(asked)
-        if note.exists() and note.read_text() != text:
-            raise ArgumentError(f"{self._out} holds trainings of another recipe, that of {note}")
-        write_bytes(note, text.encode())
+        keep_recipe(self._out, asked)
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
 
@@ -99,6 +97,14 @@ class Training:
         card = read_card(weights)
         assert card is not None
         return float(card.about["scores"]["val_miou_while_training"]), epochs
+
+
+def keep_recipe(folder: Path, asked: dict[str, Any]) -> None:
+    """Notes what all trainings in a folder are made by. Raises ArgumentError for another recipe."""
+    note, text = folder / "asked.yaml", dump_config(asked)
+    if note.exists() and note.read_text() != text:
+        raise ArgumentError(f"{folder} holds trainings of another recipe, that of {note}")
+    write_bytes(note, text.encode())
 
 
 def shrunk(data: str, factor: float, out: Path, config: TrainingConfig) -> Path:

@@ -1,4 +1,4 @@
-"""Which images, and which places in them, an epoch is made of."""
+"""Which images are looked at, and which places in them an epoch is made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many of the places 0 to `count`, equally far apart."""
+    kept = min(count, most)
+    return [place * count // kept for place in range(kept)]
 
 
 class Sample(NamedTuple):

@@ -22,6 +22,7 @@ from regseg_core.backends.spec import GraphSpec
 from regseg_core.calibration import Calibration, sha256_of
 from regseg_core.data.labelled import Titled
 from regseg_core.data.opening import open_split
+from regseg_core.data.sampling import spread
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.evaluation.verify import Comparison, compare, frames_of
 from regseg_core.labels import LabelSet
@@ -67,17 +68,11 @@ def read_images(data: str, labels: LabelSet) -> list[Image]:
     folder = Path(data)
     if folder.is_dir() and holds_images(folder):
         paths = list_images(folder)
-        return [read_image(paths[place]) for place in _spread(len(paths), _MEASURED)]
+        return [read_image(paths[place]) for place in spread(len(paths), _MEASURED)]
     # The streets of `open_split` are those that are scored.
     streets = data == STREET
     images = SyntheticStreets(_MEASURED) if streets else open_split(data, "train", labels)
-    return [images[place][0] for place in _spread(len(images), _MEASURED)]
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """At most so many of the places 0 to `count`, equally far apart."""
-    kept = min(count, most)
-    return [place * count // kept for place in range(kept)]
+    return [images[place][0] for place in spread(len(images), _MEASURED)]
 
 
 def measure_ranges(job: Job, images: Sequence[Image], data: str) -> Calibration:
@@ -173,7 +168,7 @@ def _hurt(
     """Percent of the pixels whose label changes when that layer alone is in int8."""
     frames = [
         torch.from_numpy(frames_of(images[place][0], spec))
-        for place in _spread(len(images), _RANKED_ON)
+        for place in spread(len(images), _RANKED_ON)
     ]
     exact = [run(frame)[0] for run in (opened(layers),) for frame in frames]
     found = {}

@@ -10,13 +10,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from regseg_core.arrays import Doubles
 from regseg_core.data.labelled import Titled
+from regseg_core.data.sampling import spread
 from regseg_core.graph import SegmentationGraph
 from regseg_core.labels import IGNORE_INDEX
 from regseg_core.model import SegmentationNetwork
@@ -31,9 +32,6 @@ _FEW = 20
 
 #: Pixels of an image, about, as neighbours say the same, and images, from all over a data set.
 _PIXELS, _IMAGES = 10_000, 100
-
-
-Doubles = npt.NDArray[np.float64]
 
 
 class Curve(NamedTuple):
@@ -118,9 +116,7 @@ def reliability(
     found = Reliability()
     device = next(network.parameters()).device
     graph = SegmentationGraph(network, tuple(range(network.num_classes)), "rgb8", size).to(device)
-    count = min(len(images), _IMAGES)
-    places = [place * len(images) // count for place in range(count)]
-    for place in tqdm(places, "confidence", unit="image", leave=False):
+    for place in tqdm(spread(len(images), _IMAGES), "confidence", unit="image", leave=False):
         image, truth = images[place]
         low = graph.logits(graph.decode(torch.from_numpy(image).to(device)[None]))
         logits = F.interpolate(low.float(), size=truth.shape, mode="bilinear")

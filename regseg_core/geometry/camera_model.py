@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from regseg_core.arrays import Doubles
 from regseg_core.errors import RegSegError
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int32]
 
 #: How many coefficients each of sensor_msgs/CameraInfo's models may have, as OpenCV takes them.

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Doubles, Image
 from regseg_core.drawing import FONT, INK
-from regseg_core.geometry.camera_model import Doubles, Floats
+from regseg_core.geometry.camera_model import Floats
 from regseg_core.geometry.grid import LETHAL, Grid
 from regseg_core.groups import LETHAL as LETHAL_COST
 from regseg_core.groups import UNKNOWN

@@ -13,14 +13,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image, among
-from regseg_core.geometry.camera_model import (
-    CalibrationError,
-    CameraModel,
-    Doubles,
-    Floats,
-    Indices,
-)
+from regseg_core.arrays import Doubles, Image, among
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Floats, Indices
 
 #: Radians between two directions of a scan that may be filled from their sides.
 _APART = 0.1

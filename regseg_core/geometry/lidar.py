@@ -8,14 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regseg_core.arrays import Image
-from regseg_core.geometry.camera_model import (
-    CalibrationError,
-    CameraModel,
-    Doubles,
-    Floats,
-    Indices,
-)
+from regseg_core.arrays import Doubles, Image
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Floats, Indices
 from regseg_core.labels import IGNORE_INDEX
 
 #: Pixels from a point that it hides, at the image's own size: lidars are sparser than images.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from regseg_core.arrays import Image
+from regseg_core.arrays import Doubles, Image
 from regseg_core.drawing import FONT, INK, legend, side_by_side
-from regseg_core.geometry.camera_model import Doubles
 from regseg_core.geometry.drawing import LINE, FromAbove, cost_colors
 from regseg_core.geometry.grid import Grid
 from regseg_core.groups import LETHAL, UNKNOWN

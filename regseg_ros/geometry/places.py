@@ -14,8 +14,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from regseg_core import Segmentation
+from regseg_core.arrays import Doubles
 from regseg_core.errors import ArgumentError, FrameError
-from regseg_core.geometry.camera_model import CalibrationError, CameraModel, Doubles
+from regseg_core.geometry.camera_model import CalibrationError, CameraModel
 from regseg_core.geometry.lidar import transform
 from regseg_ros import parameters
 from regseg_ros.geometry.clouds import coordinates, depths

@@ -12,7 +12,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from regseg_core import Segmentation
-from regseg_core.geometry.camera_model import CameraModel, Doubles, Floats
+from regseg_core.arrays import Doubles
+from regseg_core.geometry.camera_model import CameraModel, Floats
 from regseg_core.geometry.grid import GroundGrid
 from regseg_core.geometry.ground import FreeSpace, GroundView, free_space
 from regseg_core.geometry.lidar import label_points

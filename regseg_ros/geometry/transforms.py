@@ -8,7 +8,8 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 
-from regseg_core.geometry.camera_model import CalibrationError, Doubles
+from regseg_core.arrays import Doubles
+from regseg_core.geometry.camera_model import CalibrationError
 from regseg_core.geometry.lidar import transform
 
 

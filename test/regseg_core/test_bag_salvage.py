@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ from regseg_core.bag.errors import BagError, MessageError
 from regseg_core.bag.recording import Recording
 
 MESSAGES = drive(12)
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file of sqlite3, open; what is changed is in it afterwards."""
+    with closing(sqlite3.connect(path)) as database, database:
+        yield database
 
 
 @pytest.fixture(params=FORMS)
@@ -179,15 +187,20 @@ def test_sqlite3_with_a_log_that_is_not_merged(tmp_path: Path) -> None:
     assert before == {file.name: file.read_bytes() for file in killed.iterdir()}
 
 
+def index_of_times(path: Path) -> tuple[int, int]:
+    """Where its page begins and ends in the file."""
+    with edited(path) as database:
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'timestamp_idx'"
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    return (page - 1) * size, page * size
+
+
 def test_sqlite3_whose_index_of_times_is_damaged(tmp_path: Path) -> None:
     (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES, "sqlite3"))
-    database = sqlite3.connect(path)
-    (page,) = database.execute(
-        "SELECT rootpage FROM sqlite_master WHERE name = 'timestamp_idx'"
-    ).fetchone()
-    (size,) = database.execute("PRAGMA page_size").fetchone()
-    database.close()
-    overwrite(path, (page - 1) * size, b"\xff" * size)
+    begin, end = index_of_times(path)
+    overwrite(path, begin, b"\xff" * (end - begin))
     messages, flaws = read_bag(path)
     assert messages == MESSAGES and "index of times is damaged" in flaws[0]
 
@@ -195,14 +208,8 @@ def test_sqlite3_whose_index_of_times_is_damaged(tmp_path: Path) -> None:
 def test_sqlite3_whose_index_of_times_is_out_of_order(tmp_path: Path) -> None:
     """One bit of it: sqlite3 does not notice, and gives what the index says in its order."""
     (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES, "sqlite3"))
-    with closing(sqlite3.connect(path)) as database:
-        (page,) = database.execute(
-            "SELECT rootpage FROM sqlite_master WHERE name = 'timestamp_idx'"
-        ).fetchone()
-        (size,) = database.execute("PRAGMA page_size").fetchone()
-    content = path.read_bytes()
     time = MESSAGES[12].time_ns.to_bytes(8, "big")
-    place = content.index(time, (page - 1) * size, page * size)
+    place = path.read_bytes().index(time, *index_of_times(path))
     overwrite(path, place + 2, bytes([time[2] ^ 0x10]))
     messages, flaws = read_bag(path)
     assert len(messages) == len(MESSAGES) - 1 and len(flaws) == 1
@@ -223,10 +230,9 @@ def test_a_topic_of_two_types(tmp_path: Path) -> None:
 def test_damaged_messages_of_sqlite3_are_named_at_once(tmp_path: Path) -> None:
     """Whatever ends the reading, what was damaged before was said. A topic's own are given."""
     (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:9], "sqlite3"))
-    with sqlite3.connect(path) as database:
+    with edited(path) as database:
         database.execute("UPDATE messages SET topic_id = 99 WHERE id = 3")
         database.execute("UPDATE messages SET data = 7 WHERE id = 5")
-    database.close()
     with Recording(path) as recording:
         messages = recording.messages()
         given = [next(messages) for _ in range(3)]
@@ -246,9 +252,8 @@ def test_damaged_messages_of_sqlite3_are_named_at_once(tmp_path: Path) -> None:
 
 def test_many_damaged_messages_of_sqlite3_are_counted(tmp_path: Path) -> None:
     (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:30], "sqlite3"))
-    with sqlite3.connect(path) as database:
+    with edited(path) as database:
         database.execute("UPDATE messages SET topic_id = 99 WHERE id > 4")
-    database.close()
     messages, flaws = read_bag(path)
     assert len(messages) == 4 and len(flaws) == 11
     assert flaws[-1] == f"{path.name}: 26 messages are damaged and left out"
@@ -256,17 +261,15 @@ def test_many_damaged_messages_of_sqlite3_are_counted(tmp_path: Path) -> None:
 
 def test_damage_that_sqlite3_takes_for_text_which_is_none(tmp_path: Path) -> None:
     (path,) = bag_files(write_bag(tmp_path / "bag", MESSAGES[:9], "sqlite3"))
-    with sqlite3.connect(path) as database:
+    with edited(path) as database:
         database.execute("UPDATE messages SET topic_id = CAST(x'ff' AS TEXT) WHERE id = 3")
         database.execute("UPDATE messages SET data = CAST(x'fe00' AS TEXT) WHERE id = 5")
-    database.close()
     messages, flaws = read_bag(path)
     assert messages == [MESSAGES[place] for place in (0, 1, 3, 5, 6, 7, 8)] and len(flaws) == 2
-    with sqlite3.connect(path) as database:
+    with edited(path) as database:
         database.execute("PRAGMA writable_schema = ON")
         database.execute(
             "UPDATE sqlite_master SET sql = CAST(sql || x'ff' AS TEXT) WHERE name = 'topics'"
         )
-    database.close()
     with pytest.raises(BagError, match="its tables cannot be read"):
         read_bag(path)

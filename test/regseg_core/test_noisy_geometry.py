@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from regseg_core import Frame, Segmentation
-from regseg_core.arrays import Image
-from regseg_core.geometry.camera_model import CameraModel, Doubles, Floats
+from regseg_core.arrays import Doubles, Image
+from regseg_core.geometry.camera_model import CameraModel, Floats
 from regseg_core.geometry.grid import LETHAL, UNKNOWN, GroundGrid
 from regseg_core.geometry.ground import GroundView, Pose, free_space, ground_depth
 from regseg_core.geometry.lidar import label_points

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from regseg_core.geometry.camera_model import CameraModel, Doubles
+from regseg_core.arrays import Doubles
+from regseg_core.geometry.camera_model import CameraModel
 from regseg_core.geometry.ground import GroundView, Pose
 from regseg_ros.geometry.mounting import Mounting
 from regseg_ros.geometry.transforms import Transforms
