@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -219,11 +220,19 @@ def _ray(address: str, workers: Workers) -> Any:
                 _node_ip_address="127.0.0.1",
             )
         else:
+            _check_answers(address)
             start()
-    except (ValueError, ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+    except (ValueError, OSError, RuntimeError, ray.exceptions.RayError) as error:
         why = " ".join(str(error).split())
         raise ArgumentError(f"no cluster of Ray at {address}: {why}") from error
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError where nobody does: Ray would ask for more than a minute."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=10).close()
 
 
 def _check_room(machines: Sequence[dict[str, Any]], workers: Workers) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -150,6 +151,19 @@ def test_workers_that_fit_nowhere(tmp_path: Path) -> None:
     said = subprocess.run([*asked, "--ray", "auto"], capture_output=True, text=True)
     assert said.returncode == 1 and "\nerror: no cluster of Ray at auto: " in f"\n{said.stderr}"
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_does_not_answer(scheme: str, tmp_path: Path) -> None:
+    bags.write_mcap(tmp_path / "one.mcap", bags.drive(1, SIZE))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
+        asked = command(f"{tmp_path}/*", tmp_path / "out", "--ray", address)
+        said = subprocess.run(asked, capture_output=True, text=True)
+    assert said.returncode == 1 and said.stderr.splitlines()[-1].startswith(
+        f"error: no cluster of Ray at {address}: [Errno 111] Connection refused"
+    ), said.stderr
 
 
 def test_weights_are_looked_for_before_workers_start() -> None:
