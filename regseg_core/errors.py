@@ -21,6 +21,10 @@ class FrameError(RegSegError, ValueError):
     """A frame that cannot be segmented."""
 
 
+class WeightsError(RegSegError, ValueError):
+    """Weights that cannot be used, with every reason found."""
+
+
 def some_of(names: Collection[str], most: int = 3) -> str:
     """The first of many names, for a message."""
     return ", ".join([*names][:most]) + ", ..." * (len(names) > most)

@@ -1,4 +1,4 @@
-"""Weight files: reading ours and the published ones, checking them, writing them safely."""
+"""Weights in a network: taken from ours and the published files, checked, written safely."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from regseg_core import zoo
-from regseg_core.errors import RegSegError, some_of
+from regseg_core.errors import WeightsError, some_of
 from regseg_core.files import write_bytes
 from regseg_core.labels import LabelSet
 from regseg_core.model import (
@@ -26,18 +26,7 @@ from regseg_core.model import (
     normalization_of,
 )
 from regseg_core.model.contract import IMAGENET
-
-#: What published files have their tensors in.
-_WRAPPERS = ("model", "state_dict", "model_state")
-
-#: Prefixes that wrappers put before parameter names: Lightning's task, DistributedDataParallel, a
-#: model with its loss, of which the published files hold buffers too.
-_PREFIXES = ("network.", "module.", "model.")
-_LOSSES = ("loss.", "sem_loss.", "bd_loss.")
-
-
-class WeightsError(RegSegError, ValueError):
-    """Weights that cannot be used, with every reason found."""
+from regseg_core.tensor_files import named_tensors, read_tensors
 
 
 @dataclass(frozen=True)
@@ -111,8 +100,8 @@ def load_weights(
     classes is left as it is, and its names are returned. Nothing in a file is executed.
 
     Raises FileNotFoundError; WeightsError for a file that holds no weights, and one error that
-    names all missing, unexpected, wrongly shaped and non-finite parameters, or says that none is of
-    this network. The model is then unchanged.
+    counts and names missing, unexpected, wrongly shaped and non-finite parameters, or says that
+    none is of this network. The model is then unchanged.
     """
     published = named_tensors(source if isinstance(source, Mapping) else read_tensors(source))
     given = {new: value for name, value in published.items() if (new := model.rename(name))}
@@ -136,7 +125,7 @@ def load_weights(
 
     shapes = [f"{n} {_shape(given[n])} where the model has {_shape(wanted[n])}" for n in misshapen]
     problems = [
-        f"{len(names)} {what}: {', '.join(names)}"
+        f"{len(names)} {what}: {some_of(names, 10)}"
         for what, names in (
             ("missing", missing),
             ("unexpected", unexpected),
@@ -165,49 +154,6 @@ def load_weights(
 
 def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "scalar"
-
-
-def read_tensors(path: str | Path) -> dict[str, Any]:
-    """What a safetensors file or a torch checkpoint holds, on the CPU, running none of it.
-
-    Raises FileNotFoundError and WeightsError.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {str(path)!r}")
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (safetensors.SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} is not a whole safetensors file: {error}") from error
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader raise anything
-        raise WeightsError(
-            f"{path} is not a checkpoint of plain tensors (truncated, of another kind, or holding"
-            f" code, which is never run): {str(error).partition(chr(10))[0] or repr(error)}"
-        ) from error
-    if not isinstance(loaded, dict):
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not named tensors")
-    return loaded
-
-
-def named_tensors(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of what `read_tensors` gave, by their names in the network.
-
-    Raises WeightsError where there are none.
-    """
-    for wrapper in _WRAPPERS:
-        if isinstance(inner := loaded.get(wrapper), Mapping):
-            loaded = inner
-    named = all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items())
-    if not loaded or not named:
-        raise WeightsError("these weights hold no named tensors")
-    loaded = {n: value for n, value in loaded.items() if not n.startswith(_LOSSES)}
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in loaded):
-            loaded = {name.removeprefix(prefix): value for name, value in loaded.items()}
-    return dict(loaded)
 
 
 def save_weights(path: str | Path, model: SegmentationNetwork, card: ModelCard) -> None:
@@ -281,8 +227,8 @@ def build_model(card: ModelCard, path: str | Path) -> SegmentationNetwork:
     """The network of a card with the weights of a file, float32, ready for inference.
 
     Its normalisation layers are folded into its convolutions, and the card's temperature into its
-    classifier. Raises WeightsError, also for weights
-    that were trained on inputs normalised in another way than the network's.
+    classifier. Raises WeightsError, also for weights that were trained on inputs normalised in
+    another way than the network's.
     """
     model = create_model(card.architecture, len(card.labels))
     if model.normalization != card.normalization:

@@ -15,10 +15,10 @@ from torch import Tensor
 from regseg_core.backends.beside import Beside
 from regseg_core.backends.spec import GraphSpec
 from regseg_core.calibration import Calibration, sha256_of
-from regseg_core.errors import RegSegError
+from regseg_core.errors import RegSegError, WeightsError
 from regseg_core.graph import SegmentationGraph
 from regseg_core.model import SegmentationNetwork
-from regseg_core.weights import ModelCard, WeightsError, build_model
+from regseg_core.weights import ModelCard, build_model
 
 #: Held while something is compiled or loaded in this process, or recorded as a CUDA graph: a
 #: compiler waits for the whole GPU now and then, and that spoils the recording of another thread.

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from regseg_core.benchmark import graph, networks
+from regseg_core.benchmark.network_table import Row
 from regseg_core.cli import add_debug_option, at_least, command_parser, errors_in_one_line, size
 from regseg_core.device import choose_device, device_title
 from regseg_core.errors import ArgumentError, RegSegError
 from regseg_core.files import check_folder
 from regseg_core.model.registry import NETWORKS
+
+Result = TypeVar("Result")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,18 +92,28 @@ def _networks(options: argparse.Namespace) -> None:
     if training is None:
         return
     names = list(dict.fromkeys(row.network for row in rows))
-    training.time(names)
-    for name in names:
-        same = [row for row in rows if row.network == name]
-        try:
-            miou, epochs = training.score(name)
-        except (RegSegError, RuntimeError) as error:  # the next one may learn, or fit into memory
-            for row in same:
-                row.left_out.append(f"training: {error}")
-        else:
-            for row in same:
-                row.miou, row.epochs = miou, epochs
+    timed = [
+        name
+        for name in tqdm(names, "timing steps")
+        if _attempt(rows, name, partial(training.time, name)) is not None
+    ]
+    for name in timed:
+        found = _attempt(rows, name, partial(training.score, name))
+        for row in rows:
+            if row.network == name and found is not None:
+                row.miou, row.epochs = found
         networks.write(rows, device_title(choose_device(options.device)), options.out)
+
+
+def _attempt(rows: Sequence[Row], name: str, measure: Callable[[], Result]) -> Result | None:
+    """What it gives; None where a network cannot train, which is noted: the next one may."""
+    try:
+        return measure()
+    except (RegSegError, RuntimeError, ValueError) as error:
+        for row in rows:
+            if row.network == name:
+                row.left_out.append(f"training: {error}")
+        return None
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

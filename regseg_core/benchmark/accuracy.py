@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -61,23 +60,21 @@ class Training:
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
 
-    def time(self, names: Sequence[str]) -> dict[str, float]:
-        """Seconds of an epoch of each network: of its steps, forward, backward and update.
+    def time(self, name: str) -> float:
+        """Seconds of an epoch of a network: of its steps, forward, backward and update.
 
-        Loading and scoring come on top. Measured once, for all names before any of them trains, and
-        kept in `out/runs/seconds.yaml`: what the machine does later changes nobody's epochs. Raises
-        what opening the data does.
+        Loading and scoring come on top. Measured once, and kept in `out/runs/seconds.yaml`: if all
+        are timed before the first one trains, what the machine does later changes nobody's epochs.
+        Raises what opening the data does, and ValueError or RuntimeError where it cannot train.
         """
         note = self._out / "seconds.yaml"
-        known = yaml.safe_load(note.read_text()) if note.exists() else {}
-        if missing := [name for name in dict.fromkeys(names) if name not in known]:
+        known: dict[str, float] = yaml.safe_load(note.read_text()) if note.exists() else {}
+        if name not in known:
             data = SegmentationData(self._data, self._config, self._out)
-            for name in (bar := tqdm(missing, desc="timing steps")):
-                bar.set_postfix_str(name)
-                a_step = step_seconds(replace(self._config, model=name), data.labels)
-                known[name] = round(data.steps * a_step, 1)
-                write_bytes(note, yaml.safe_dump(known).encode())
-        return {name: known[name] for name in names}
+            a_step = step_seconds(replace(self._config, model=name), data.labels)
+            known[name] = round(data.steps * a_step, 1)
+            write_bytes(note, yaml.safe_dump(known).encode())
+        return known[name]
 
     def score(self, name: str) -> tuple[float, int]:
         """Best mean IoU on the val split in percent, and epochs.
@@ -85,7 +82,7 @@ class Training:
         So many that the schedule of the learning rate ends with the minutes. Raises what `train`
         does.
         """
-        fitting = 60 * self._minutes / self.time([name])[name]
+        fitting = 60 * self._minutes / self.time(name)
         every = max(1, int(fitting / _LOOKS))
         # A multiple: the last epoch, at the lowest learning rate, is scored too.
         epochs = every * max(1, round(fitting / every))

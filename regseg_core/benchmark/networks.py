@@ -7,7 +7,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -122,7 +121,9 @@ def write(rows: Sequence[Row], title: str, out: Path | None) -> None:
     found = {"device": title, "torch": torch.__version__, "rows": [asdict(row) for row in rows]}
     write_bytes(folder / "networks.json", (json.dumps(found, indent=1) + "\n").encode())
     write_bytes(folder / "networks.md", f"Measured on {title}.\n\n{text}\n".encode())
-    with suppress(ImportError):
+    try:
         from regseg_core.benchmark.network_plots import draw
-
+    except ImportError as error:
+        print(f"no plots: {error}")
+    else:
         draw(rows, title, folder)

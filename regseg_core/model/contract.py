@@ -57,8 +57,9 @@ class Term:
 class SegmentationNetwork(nn.Module, ABC):
     """Images in, one score a class and pixel out.
 
-    Wherever a convolution feeds a normalisation alone, the two are registered one after the other:
-    `fold_norms` goes by that, and the tests of every network hold it to it.
+    Wherever a convolution feeds a normalisation alone, the two are registered one after the other,
+    or the convolution ends a Sequential there: `fold_norms` goes by that, and the tests of every
+    network hold it to it.
     """
 
     num_classes: int

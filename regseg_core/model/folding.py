@@ -18,6 +18,8 @@ def fold_norms(network: nn.Module) -> None:
     """
     for parent in list(network.modules()):
         for (_, conv), (name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Sequential) and len(conv):
+                conv = conv[-1]
             if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | DilatedConv):
                 _fold(conv, norm)
                 setattr(parent, name, nn.Identity())

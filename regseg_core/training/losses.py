@@ -48,7 +48,7 @@ class PixelLoss(nn.Module):
             logits.float(), truth, self.weights, ignore_index=IGNORE_INDEX, reduction="none"
         ).flatten()
         if self.config.kind == "bootstrapped":
-            return self._bootstrapped(losses)
+            return self._bootstrapped(losses, (truth != IGNORE_INDEX).sum())
         if self.weights is None:
             total = (truth != IGNORE_INDEX).sum().float()
         else:
@@ -56,15 +56,19 @@ class PixelLoss(nn.Module):
             total = extended[truth].sum()
         return losses.sum() / mean_over_processes(total).clamp(min=1e-6)
 
-    def _bootstrapped(self, losses: Tensor) -> Tensor:
-        """Mean of the losses above the threshold, or of the hardest share if these are fewer."""
+    def _bootstrapped(self, losses: Tensor, labelled: Tensor) -> Tensor:
+        """Mean of the losses above the threshold, or of the hardest share if these are fewer.
+
+        The share is of all pixels, and no more than are labelled.
+        """
         least = max(1, int(losses.numel() * self.config.hardest))
         hardest = torch.topk(losses, least, sorted=False).values
         above = losses > self.config.threshold
         count = above.sum()
         enough = count >= least
         total = torch.where(enough, (losses * above).sum(), hardest.sum())
-        return total / mean_over_processes(torch.where(enough, count, least).float())
+        kept = torch.where(enough, count, labelled.clamp(max=least)).float()
+        return total / mean_over_processes(kept).clamp(min=1e-6)
 
 
 def weighted_loss(term: Term, truth: Tensor, pixels: PixelLoss) -> Tensor:

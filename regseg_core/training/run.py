@@ -28,6 +28,7 @@ from regseg_core.labels import LabelSet
 from regseg_core.model import create_model
 from regseg_core.precision import choose_precision
 from regseg_core.segmenter import Segmenter
+from regseg_core.tensor_files import read_tensors
 from regseg_core.training.checkpoints import AtomicCheckpoints, BestCheckpoint
 from regseg_core.training.config import TrainingConfig
 from regseg_core.training.distributed import SyncNormsOnCpu
@@ -36,7 +37,7 @@ from regseg_core.training.progress import TrainingBar
 from regseg_core.training.report import write_report
 from regseg_core.training.start import LICENCE, in_modules, licence_of, start_from
 from regseg_core.training.task import SegmentationTask, ema_step
-from regseg_core.weights import ModelCard, load_weights, read_tensors, save_weights
+from regseg_core.weights import ModelCard, load_weights, save_weights
 
 #: Below so many steps a network from scratch has hardly begun to learn.
 FEW_STEPS = 500

@@ -8,15 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regseg_core.errors import some_of
+from regseg_core.errors import WeightsError, some_of
 from regseg_core.model import SegmentationNetwork
-from regseg_core.weights import (
-    WeightsError,
-    load_weights,
-    named_tensors,
-    read_card,
-    read_tensors,
-)
+from regseg_core.tensor_files import named_tensors, read_tensors
+from regseg_core.weights import load_weights, read_card
 
 #: What the entry is called in cards, and in our checkpoints' hyperparameters.
 LICENCE = "licence"
@@ -95,7 +90,7 @@ def _check(
     if infinite:
         raise WeightsError(
             f"{source}: {len(infinite)} tensors with values that are not finite:"
-            f" {', '.join(infinite)}; give a file that is whole"
+            f" {some_of(infinite, 10)}; give a file that is whole"
         )
 
 

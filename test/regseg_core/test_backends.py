@@ -32,10 +32,11 @@ from regseg_core.backends.store import EngineStore
 from regseg_core.data.opening import open_split
 from regseg_core.data.synthetic import STREET, SyntheticStreets
 from regseg_core.encodings import ENCODINGS
+from regseg_core.errors import WeightsError
 from regseg_core.evaluation.verify import compare
 from regseg_core.labels import CAMVID
 from regseg_core.model import create_model
-from regseg_core.weights import WeightsError, find_weights, save_weights
+from regseg_core.weights import find_weights, save_weights
 
 
 @pytest.fixture

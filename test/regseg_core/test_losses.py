@@ -64,6 +64,16 @@ def test_bootstrapped_keeps_the_hard_pixels(
     assert (kept == least) == (threshold > 1)
 
 
+def test_bootstrapped_of_fewer_labelled_pixels_than_its_share(logits: torch.Tensor) -> None:
+    """As where a term counts on few pixels alone: it weighs as much as elsewhere."""
+    truth = torch.full((2, 8, 9), 255, dtype=torch.uint8)
+    truth[0, 3, :4] = torch.tensor([0, 1, 2, 3], dtype=torch.uint8)
+    mean = F.cross_entropy(logits, truth.long(), ignore_index=255)
+    for threshold in (0.0, 100.0):
+        loss = PixelLoss(LossConfig("bootstrapped", threshold, 0.25))(logits, truth)
+        torch.testing.assert_close(loss, mean)
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_nothing_labelled_is_no_loss_and_no_gradient(
     config: LossConfig, logits: torch.Tensor

@@ -55,6 +55,27 @@ def test_networks_are_measured_and_trained_beside_one_another(
     assert "| ddrnet23_slim | 64 x 96 | 5.70 |" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_a_network_that_cannot_train_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_camvid(tmp_path / "data", 2)
+    for part in ("train", "trainannot"):
+        shutil.copytree(data / part, data / part.replace("train", "val"))
+    small = RECIPE.replace("height: 64", "height: 40").replace("width: 96", "width: 40")
+    (tmp_path / "recipe.yaml").write_text(small)
+    main(
+        "networks --device cpu --sizes 96x96 --rounds 1 --names fc_hardnet70 ddrnet23_slim"
+        f" --data {data} --minutes 0.001 --config {tmp_path / 'recipe.yaml'}"
+        f" --out {tmp_path / 'out'}".split()
+    )
+    [written] = (tmp_path / "out").rglob("networks.json")
+    first, second = json.loads(written.read_text())["rows"]
+    assert "at least 61" in first["left_out"][0] and first["miou"] is None
+    assert second["miou"] is not None and not second["left_out"]
+    assert "Left out: fc_hardnet70, training: " in capsys.readouterr().out
+
+
 def test_the_table_compares_with_ours_at_the_same_size() -> None:
     rows = [
         Row("regseg48", 8, 9, 3_300_000, 2e9, {"eager": 10.0}, 50.0, 3),

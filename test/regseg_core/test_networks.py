@@ -15,9 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from regseg_core.model import SegmentationNetwork, create_model, fold_norms
 from regseg_core.model.layers import resize_like
 from regseg_core.model.registry import NETWORKS
+from regseg_core.model.regseg.blocks import DilatedConv
+from regseg_core.tensor_files import named_tensors
 from regseg_core.training.config import LossConfig
 from regseg_core.training.losses import PixelLoss, weighted_loss
-from regseg_core.weights import load_weights, named_tensors
+from regseg_core.weights import load_weights
 
 NAMES = list(dict.fromkeys(entry["name"] for entry in NETWORK_ENTRIES.values()))
 
@@ -165,9 +167,27 @@ def test_folding_changes_nothing_and_a_batch_equals_its_frames(name: str) -> Non
     with torch.no_grad():
         expected = model.forward_low(images)
         fold_norms(model)
+        unfolded = norms_behind_convolutions(model)
         each = torch.cat([model.forward_low(image[None]) for image in images])
     assert (each - expected).abs().max() < 1e-9 * expected.abs().max()
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) < before / 2
+    assert not unfolded
+
+
+def norms_behind_convolutions(model: SegmentationNetwork) -> list[str]:
+    """Filled when it runs."""
+    found: list[str] = []
+    convolved: list[torch.Tensor] = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | DilatedConv):
+            module.register_forward_hook(lambda _, __, output: convolved.append(output))
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(
+                lambda _, given, name=name: (
+                    found.append(name) if any(given[0] is one for one in convolved) else None
+                )
+            )
+    return found
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -194,7 +214,9 @@ def test_published_files_load_however_they_were_wrapped(name: str) -> None:
     tensors = {n: torch.zeros(shape) for n, shape in shapes}
     tensors |= {alias: tensors[n] for alias, n in wanted.get("aliases", {}).items()}
     wrapped = {f"model.{n}": t for n, t in tensors.items()} | {"loss.weight": torch.ones(19)}
-    assert set(named_tensors({"state_dict": wrapped})) == set(tensors)
+    for outer in ("", "module.", "network.module."):
+        around = {f"{outer}{n}": t for n, t in wrapped.items()}
+        assert set(named_tensors({"state_dict": around})) == set(tensors)
     with torch.device("meta"):
         model = create_model(name, wanted["num_classes"])
     left = load_weights(model.to_empty(device="cpu"), wrapped)

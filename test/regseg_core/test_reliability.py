@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from regseg_core import evaluate
+from regseg_core.errors import WeightsError
 from regseg_core.evaluation.reliability import TEMPERATURES, Reliability
 from regseg_core.labels import IGNORE_INDEX
 from regseg_core.media import read_image
-from regseg_core.weights import ModelCard, WeightsError, build_model, find_weights
+from regseg_core.weights import ModelCard, build_model, find_weights
 
 
 def drawn(logits: Tensor, temperature: float) -> Tensor:

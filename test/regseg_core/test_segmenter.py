@@ -11,8 +11,7 @@ import torch
 from regseg_core import LabelSet, Segmenter, create_model
 from regseg_core.arrays import Image
 from regseg_core.device import has_fast_bfloat16
-from regseg_core.errors import FrameError
-from regseg_core.weights import WeightsError
+from regseg_core.errors import FrameError, WeightsError
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from regseg_core.errors import WeightsError
 from regseg_core.labels import CAMVID
 from regseg_core.model import SegmentationNetwork, create_model
 from regseg_core.training.start import in_modules, licence_of, start_from
-from regseg_core.weights import ModelCard, WeightsError, save_weights
+from regseg_core.weights import ModelCard, save_weights
 
 Tensors = dict[str, Tensor]
 
@@ -60,6 +61,13 @@ def hardnet_petite() -> Tensors:
     state = fresh("fc_hardnet70").state_dict()
     base = {n.removeprefix("base."): t for n, t in state.items() if n.startswith("base.")}
     return {n: torch.rand(t.shape) for n, t in base.items() if not n.endswith("tracked")}
+
+
+def bisenetv2_backbone() -> dict[str, Tensors]:
+    """As the file is published: the tensors of each module in a mapping of their own."""
+    network = fresh("bisenetv2")
+    parts = ((name, network.get_submodule(name)) for name in ("detail", "segment"))
+    return {name: {n: torch.rand(t.shape) for n, t in m.state_dict().items()} for name, m in parts}
 
 
 class Attack:
@@ -111,10 +119,11 @@ def test_what_fits_of_torchvisions_resnet_is_copied(wrapped: bool, tmp_path: Pat
     [
         ("sfnet_resnet18", deep_resnet18, ["head"]),
         ("fc_hardnet70", hardnet_petite, ["conv1x1_up", "denseBlocksUp", "finalConv"]),
+        ("bisenetv2", bisenetv2_backbone, ["bga", "head", "aux2", "aux3", "aux4", "aux5_4"]),
     ],
 )
 def test_the_networks_own_backbone_leaves_its_heads_fresh(
-    name: str, backbone: Callable[[], Tensors], left: list[str], tmp_path: Path
+    name: str, backbone: Callable[[], object], left: list[str], tmp_path: Path
 ) -> None:
     network = fresh(name)
     assert in_modules(network, start_from(network, saved(backbone(), tmp_path))) == left

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from regseg_core import zoo
+from regseg_core.errors import WeightsError
 from regseg_core.labels import CAMVID
 from regseg_core.model import SegmentationNetwork, create_model
+from regseg_core.tensor_files import read_tensors
 from regseg_core.weights import (
     ModelCard,
-    WeightsError,
     build_model,
     load_weights,
     read_card,
@@ -118,14 +121,36 @@ class Attack:
         return os.mkdir, (str(self.victim),)
 
 
-@pytest.mark.parametrize("write", [pickle.dump, torch.save])
-def test_code_in_a_file_is_not_run(write: Callable[..., None], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("write", "why"), [(pickle.dump, "more than they need"), (torch.save, "asks for posix.mkdir")]
+)
+def test_code_in_a_file_is_not_run(write: Callable[..., None], why: str, tmp_path: Path) -> None:
     victim = tmp_path / "executed"
     with (tmp_path / "evil.pth").open("wb") as file:
         write({"model": {"stem.conv.weight": Attack(victim)}}, file)
-    with pytest.raises(WeightsError, match="never run"):
+    with pytest.raises(WeightsError, match=rf"never run\): it .*{why}$"):
         load_weights(create_model("regseg48", 11), tmp_path / "evil.pth")
     assert not victim.exists()
+
+
+@pytest.mark.parametrize("numpy", ["1", "2"])
+@pytest.mark.parametrize("kind", ["float64", "float32", "int64"])
+def test_numbers_of_numpy_beside_the_tensors(
+    numpy: str, kind: str, trained: SegmentationNetwork, tmp_path: Path
+) -> None:
+    """Published files often have their best score."""
+    path = tmp_path / "best.pth"
+    score = np.dtype(kind).type(61)
+    torch.save({"model_state": trained.state_dict(), "best_iou": score}, path)
+    if numpy == "1":
+        with_score = zipfile.ZipFile(path)
+        with zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+            for entry in with_score.namelist():
+                content = with_score.read(entry)
+                old.writestr(entry, content.replace(b"numpy._core.", b"numpy.core."))
+        path = tmp_path / "old.pth"
+    load_weights(create_model("regseg48", 11), path)
+    assert read_tensors(path)["best_iou"] == 61
 
 
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])

@@ -63,6 +63,11 @@ class BiSeNetV2(SegmentationNetwork):
             terms.append(Term(logits, self.auxiliary))
         return terms
 
+    @staticmethod
+    def rename_backbone(published: str) -> str | None:
+        """All but the heads."""
+        return published if published.startswith(("detail.", "segment.", "bga.")) else None
+
     def _forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The main logits, and the maps that auxiliary heads see."""
         check_images(images, self.min_size)
