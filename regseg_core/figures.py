@@ -12,7 +12,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import BboxBase
 
 from regseg_core.arrays import Doubles
 from regseg_core.files import write_bytes
@@ -45,14 +49,47 @@ def draw_points(
     points: Mapping[str, tuple[float, float]], axes_titles: tuple[str, str], title: str
 ) -> Figure:
     """A named point each; x on a logarithmic scale."""
-    figure, axes = plt.subplots(figsize=(8, 6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 6.5), layout="constrained")
+    dots = []
     for name, (x, y) in points.items():
-        axes.plot(x, y, "o", color="darkorange" if name.startswith("regseg") else "steelblue")
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
+        color = "darkorange" if name.startswith("regseg") else "steelblue"
+        dots += axes.plot(x, y, "o", color=color)
     axes.set(xlabel=axes_titles[0], ylabel=axes_titles[1], title=title, xscale="log")
-    axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.15, 0.1)
     axes.grid(which="both", alpha=0.3)
+    figure.draw_without_rendering()
+    taken: list[BboxBase] = [dot.get_window_extent() for dot in dots]
+    for name, point in points.items():
+        taken.append(_name_point(axes, name, point, taken))
     return figure
+
+
+def _name_point(
+    axes: Axes, name: str, point: tuple[float, float], taken: Sequence[BboxBase]
+) -> BboxBase:
+    """Writes a name beside its point, at a free place if there is one; returns its box."""
+
+    def written(side: int, up: int) -> Annotation:
+        return axes.annotate(
+            name,
+            point,
+            xytext=(side, up),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+            ha="left" if side > 0 else "right",
+        )
+
+    for side, up in ((6, 0), (-6, 0), (6, 9), (-6, 9), (6, -9), (-6, -9)):
+        text = written(side, up)
+        box = text.get_window_extent()
+        if box.x1 < axes.bbox.x1 and not any(box.overlaps(other) for other in taken):
+            return box
+        text.remove()
+    return written(6, 0).get_window_extent()
 
 
 def draw_reliability(curves: Mapping[str, tuple[Doubles, Doubles, Doubles]], title: str) -> Figure:

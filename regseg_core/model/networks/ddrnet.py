@@ -16,7 +16,7 @@ _PYRAMID_WIDTH = 128
 
 
 class DdrNet(SegmentationNetwork):
-    """DDRNet-23: images -> logits of the images' size.
+    """DDRNet-23: images -> logits at 1/8 of their size, rounded up.
 
     `channels` is the width at 1/4, `head` that of the head; `auxiliary` the weight of the loss on
     the high branch. Modules of the high branch, which stays at 1/8, end in `_`.

@@ -32,6 +32,6 @@ def deep_stem() -> nn.Sequential:
 def basic_stage(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Sequential:
     """Two basic blocks; the first has the stride."""
     return nn.Sequential(
-        BasicBlock(in_channels, out_channels, stride, dilation, last=False),
-        BasicBlock(out_channels, out_channels, 1, dilation, last=False),
+        BasicBlock(in_channels, out_channels, stride, dilation, rectified=True),
+        BasicBlock(out_channels, out_channels, 1, dilation, rectified=True),
     )

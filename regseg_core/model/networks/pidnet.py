@@ -55,7 +55,7 @@ class LightBag(nn.Module):
 
 
 class PidNet(SegmentationNetwork):
-    """PIDNet of one width, the small one with 32 channels: images -> logits of the images' size.
+    """PIDNet of one width, the small one with 32 channels: images -> logits at 1/8, rounded up.
 
     `channels` is the width at 1/4, `pyramid` and `head` those of these two; `auxiliary`, `boundary`
     and `aware` are the weights of the detail branch's loss, the boundaries' and the main one's

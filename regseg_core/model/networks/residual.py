@@ -14,7 +14,7 @@ from regseg_core.model.layers import conv_bn
 
 
 class BasicBlock(nn.Module):
-    """3x3 -> BN -> ReLU -> dilated 3x3 -> BN, plus the shortcut, then ReLU unless it is last."""
+    """3x3 -> BN -> ReLU -> dilated 3x3 -> BN, plus the shortcut; then ReLU if `rectified`."""
 
     def __init__(
         self,
@@ -22,10 +22,10 @@ class BasicBlock(nn.Module):
         channels: int,
         stride: int = 1,
         dilation: int = 1,
-        last: bool = True,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
-        self.last = last
+        self.rectified = rectified
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
@@ -35,7 +35,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y)) + self.downsample(x)
-        return y if self.last else F.relu(y, inplace=True)
+        return F.relu(y, inplace=True) if self.rectified else y
 
 
 class Bottleneck(nn.Module):
@@ -80,9 +80,9 @@ def stem(channels: int) -> nn.Sequential:
 
 def basic_stage(in_channels: int, channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
     """Basic blocks, the first with the stride."""
-    first = BasicBlock(in_channels, channels, stride, last=blocks == 1)
+    first = BasicBlock(in_channels, channels, stride, rectified=blocks > 1)
     others = (
-        BasicBlock(channels, channels, last=index == blocks) for index in range(2, blocks + 1)
+        BasicBlock(channels, channels, rectified=index < blocks) for index in range(2, blocks + 1)
     )
     return nn.Sequential(first, *others)
 
