@@ -21,13 +21,18 @@ optimizer: {lr: 0.01, ema_decay: 0.9}
 """
 
 
+def with_val(data: Path) -> Path:
+    """Of the images that are trained on."""
+    for part in ("train", "trainannot"):
+        shutil.copytree(data / part, data / part.replace("train", "val"))
+    return data
+
+
 @pytest.mark.slow
 def test_networks_are_measured_and_trained_beside_one_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_camvid(tmp_path / "data", 4)
-    for part in ("train", "trainannot"):
-        shutil.copytree(data / part, data / part.replace("train", "val"))
+    data = with_val(write_camvid(tmp_path / "data", 4))
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     names = ["regseg48", "ddrnet23_slim"]
     command = (
@@ -59,9 +64,7 @@ def test_networks_are_measured_and_trained_beside_one_another(
 def test_a_network_that_cannot_train_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_camvid(tmp_path / "data", 2)
-    for part in ("train", "trainannot"):
-        shutil.copytree(data / part, data / part.replace("train", "val"))
+    data = with_val(write_camvid(tmp_path / "data", 2))
     small = RECIPE.replace("height: 64", "height: 40").replace("width: 96", "width: 40")
     (tmp_path / "recipe.yaml").write_text(small)
     main(
