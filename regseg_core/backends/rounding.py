@@ -102,7 +102,7 @@ def round_to_bytes(model: Any, network: nn.Module, calibration: Calibration) -> 
         """Whether what a node gives is rounded, or would be if its layer were not spared."""
         if found.names.get(node.get_friendly_name()) in calibration.ranges:
             return True
-        if node.get_type_name() not in _MOVES | {"Concat"}:
+        if node.get_type_name() not in _MOVES | {"Concat", "MaxPool"}:
             return False
         places = range(node.get_input_size()) if node.get_type_name() == "Concat" else (0,)
         return all(reads_bytes(node.input_value(place).get_node()) for place in places)
