@@ -1,5 +1,5 @@
 # make demo [SOURCE=folder|video]   a camera, the node and a recorder; writes demo/demo.mp4, demo.png
-# make check                       formatting, lint, types and the fast tests: under a minute
+# make check                       formatting, lint, types and the fast tests: two minutes
 # make test                        that, and the tests that start processes, compile and train
 # make test-slow                   the tests that take minutes each
 # make soak                        two cameras and faults for 20 minutes; writes soak/soak.png
