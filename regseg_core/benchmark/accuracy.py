@@ -72,7 +72,7 @@ class Training:
         if name not in known:
             data = SegmentationData(self._data, self._config, self._out)
             a_step = step_seconds(replace(self._config, model=name), data.labels)
-            known[name] = round(data.steps * a_step, 1)
+            known[name] = float(f"{data.steps * a_step:.3g}")
             write_bytes(note, yaml.safe_dump(known).encode())
         return known[name]
 
