@@ -82,13 +82,9 @@ def named_tensors(loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     named = all(isinstance(n, str) and isinstance(t, Tensor) for n, t in loaded.items())
     if not loaded or not named:
         raise WeightsError("these weights hold no named tensors")
-    found: str | None = ""
-    while found is not None:
-        loaded = {
-            name.removeprefix(found): tensor
-            for name, tensor in loaded.items()
-            if not name.removeprefix(found).startswith(_LOSSES)
-        }
+    while True:
+        loaded = {name: t for name, t in loaded.items() if not name.startswith(_LOSSES)}
         common = (prefix for prefix in _PREFIXES if all(n.startswith(prefix) for n in loaded))
-        found = next(common, None) if loaded else None
-    return dict(loaded)
+        if not loaded or (prefix := next(common, None)) is None:
+            return loaded
+        loaded = {name.removeprefix(prefix): t for name, t in loaded.items()}

@@ -91,28 +91,29 @@ def _networks(options: argparse.Namespace) -> None:
     rows = networks.run(options.device, options.out, options.names, options.sizes, options.rounds)
     if training is None:
         return
-    names = list(dict.fromkeys(row.network for row in rows))
-    timed = [
+    by_network: dict[str, list[Row]] = {}
+    for row in rows:
+        by_network.setdefault(row.network, []).append(row)
+    timed = {
         name
-        for name in tqdm(names, "timing steps")
-        if _attempt(rows, name, partial(training.time, name)) is not None
-    ]
-    for name in timed:
-        found = _attempt(rows, name, partial(training.score, name))
-        for row in rows:
-            if row.network == name and found is not None:
+        for name, same in tqdm(by_network.items(), "timing steps")
+        if _attempt(same, partial(training.time, name)) is not None
+    }
+    for name, same in by_network.items():
+        found = _attempt(same, partial(training.score, name)) if name in timed else None
+        if found is not None:
+            for row in same:
                 row.miou, row.epochs = found
         networks.write(rows, device_title(choose_device(options.device)), options.out)
 
 
-def _attempt(rows: Sequence[Row], name: str, measure: Callable[[], Result]) -> Result | None:
-    """What it gives; None where a network cannot train, which is noted: the next one may."""
+def _attempt(rows: Sequence[Row], measure: Callable[[], Result]) -> Result | None:
+    """What it gives; None where a network cannot train, which its rows note: the next one may."""
     try:
         return measure()
     except (RegSegError, RuntimeError, ValueError) as error:
         for row in rows:
-            if row.network == name:
-                row.left_out.append(f"training: {error}")
+            row.left_out.append(f"training: {error}")
         return None
 
 

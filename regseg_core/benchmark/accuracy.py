@@ -35,7 +35,7 @@ class Training:
     `config`: a training configuration in YAML; None for the trainer's own. `scale`: the data are
     shrunk by it first. Runs are kept in `out/runs/<network>`: one that was interrupted goes on, one
     that is done is read; a folder of trainings by another recipe is refused. Raises ArgumentError,
-    also for a recipe that does not start from scratch.
+    also for a recipe that does not start from scratch, and what opening the data does.
     """
 
     def __init__(
@@ -59,20 +59,22 @@ class Training:
         keep_recipe(self._out, asked)
         small = self._out / "data"
         self._data = data if scale == 1 else str(shrunk(data, scale, small, self._config))
+        # What no network can be trained on is refused here, before any is measured.
+        opened = SegmentationData(self._data, self._config, self._out)
+        self._steps, self._labels = opened.steps, opened.labels
 
     def time(self, name: str) -> float:
         """Seconds of an epoch of a network: of its steps, forward, backward and update.
 
         Loading and scoring come on top. Measured once, and kept in `out/runs/seconds.yaml`: if all
         are timed before the first one trains, what the machine does later changes nobody's epochs.
-        Raises what opening the data does, and ValueError or RuntimeError where it cannot train.
+        Raises ValueError or RuntimeError where it cannot train.
         """
         note = self._out / "seconds.yaml"
         known: dict[str, float] = yaml.safe_load(note.read_text()) if note.exists() else {}
         if name not in known:
-            data = SegmentationData(self._data, self._config, self._out)
-            a_step = step_seconds(replace(self._config, model=name), data.labels)
-            known[name] = float(f"{data.steps * a_step:.3g}")
+            a_step = step_seconds(replace(self._config, model=name), self._labels)
+            known[name] = float(f"{self._steps * a_step:.3g}")
             write_bytes(note, yaml.safe_dump(known).encode())
         return known[name]
 
@@ -100,7 +102,9 @@ def keep_recipe(folder: Path, asked: dict[str, Any]) -> None:
     """Notes what all trainings in a folder are made by. Raises ArgumentError for another recipe."""
     note, text = folder / "asked.yaml", dump_config(asked)
     if note.exists() and note.read_text() != text:
-        raise ArgumentError(f"{folder} holds trainings of another recipe, that of {note}")
+        raise ArgumentError(
+            f"{folder} holds trainings of another recipe, that of {note}; give another folder"
+        )
     write_bytes(note, text.encode())
 
 

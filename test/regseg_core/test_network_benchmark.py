@@ -79,6 +79,16 @@ def test_a_network_that_cannot_train_is_left_out(
     assert "Left out: fc_hardnet70, training: " in capsys.readouterr().out
 
 
+def test_data_that_no_network_can_be_trained_on_are_refused(tmp_path: Path) -> None:
+    """Once and before anything is measured, not as what each network cannot do."""
+    data = with_val(write_camvid(tmp_path / "data", 1))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    command = f"networks --data {data} --config {tmp_path / 'recipe.yaml'} --out {tmp_path / 'out'}"
+    with pytest.raises(SystemExit, match="1 training images do not fill a batch of 2"):
+        main(command.split())
+    assert not [*tmp_path.rglob("networks.json")]
+
+
 def test_the_table_compares_with_ours_at_the_same_size() -> None:
     rows = [
         Row("regseg48", 8, 9, 3_300_000, 2e9, {"eager": 10.0}, 50.0, 3),

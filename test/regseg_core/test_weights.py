@@ -143,11 +143,10 @@ def test_numbers_of_numpy_beside_the_tensors(
     score = np.dtype(kind).type(61)
     torch.save({"model_state": trained.state_dict(), "best_iou": score}, path)
     if numpy == "1":
-        with_score = zipfile.ZipFile(path)
-        with zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
-            for entry in with_score.namelist():
-                content = with_score.read(entry)
-                old.writestr(entry, content.replace(b"numpy._core.", b"numpy.core."))
+        with zipfile.ZipFile(path) as new, zipfile.ZipFile(tmp_path / "old.pth", "w") as old:
+            for entry in new.namelist():
+                content = new.read(entry).replace(b"numpy._core.", b"numpy.core.")
+                old.writestr(entry, content)
         path = tmp_path / "old.pth"
     load_weights(create_model("regseg48", 11), path)
     assert read_tensors(path)["best_iou"] == 61
