@@ -1,12 +1,15 @@
 """What carries over to a drive that was never trained on: each of CamVid's left out in turn.
 
-    python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial paste \\
-        --epochs 80 --seeds 2 --with='--dataset.paste 0.5'
+    python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial base \\
+        --epochs 40 --scale 0.5
+    python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial slower \\
+        --after base --epochs 12 --scale 0.5 --with='--optimizer.lr 0.02'
 
 A training on all other drives for each drive and seed, scored on the drive by itself, its last
-epoch. A trial is a name and what it changes of the recipe. What is trained is kept: a stopped run
-goes on with the same command, and trials of the same --out stand in one table. Writes `drives.md`,
-`drives.json` and `drives.png` into --out.
+epoch. A trial is a name and what it changes of the recipe; with --after it goes on from another
+trial's weights of the same drive and seed. What is trained is kept: a stopped run goes on with the
+same command, and trials of the same --out stand in one table. Several may run at once, each with
+its own --drives or --seeds. Writes `drives.md`, `drives.json` and `drives.png` into --out.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from regseg_core.benchmark.accuracy import keep_recipe
+from regseg_core.benchmark.accuracy import keep_recipe, shrunk
 from regseg_core.cli import at_least, command_parser, errors_in_one_line
 from regseg_core.data.labelled import refuse_unpaired
 from regseg_core.data.layouts import open_images
@@ -42,16 +45,24 @@ _FOLDERS = ("", "annot")
 
 
 class Trial:
-    """A recipe, trained once for each drive and seed."""
+    """A recipe, trained once for each drive and seed.
 
-    def __init__(self, out: Path, name: str, config: TrainingConfig) -> None:
+    `after`: the trial whose weights it starts from, or None. `scale`: of the images.
+    """
+
+    def __init__(
+        self, out: Path, name: str, config: TrainingConfig, after: str | None, scale: float
+    ) -> None:
         self._out, self._name, self._config = out, name, config
-        keep_recipe(out / name, asdict(config))
+        self._after, self._scale = after, scale
+        keep_recipe(out / name, {"after": after, "scale": scale, **asdict(config)})
 
-    def run(self, drives: Mapping[str, Sequence[Path]], seeds: int) -> None:
+    def run(
+        self, drives: Mapping[str, Sequence[Path]], left_out: Sequence[str], seeds: Sequence[int]
+    ) -> None:
         """Trains and scores what is missing. Raises what `train` does."""
-        for seed in range(seeds):
-            for drive in drives:
+        for seed in seeds:
+            for drive in left_out:
                 path = self._out / self._name / f"{drive}-{seed}.json"
                 if not path.exists():
                     found = {"trial": self._name, "drive": drive, "seed": seed}
@@ -63,8 +74,15 @@ class Trial:
     ) -> dict[str, Any]:
         out = self._out / self._name / f"{drive}-{seed}"
         weights, data = out / "weights.safetensors", _set_aside(drive, drives, self._out)
+        if self._scale != 1:
+            small = data.with_name(f"{drive} at {self._scale:g}")
+            data = shrunk(str(data), self._scale, small, self._config)
         if not weights.exists():
-            train(replace(self._config, seed=seed), str(data), out, (out / "config.yaml").exists())
+            config = replace(self._config, seed=seed)
+            if self._after is not None:
+                first = self._out / self._after / f"{drive}-{seed}" / "weights.safetensors"
+                config = replace(config, start_from=str(first))
+            train(config, str(data), out, (out / "config.yaml").exists())
         segment = Segmenter(weights, backend="eager", precision="float32")
         scores = evaluate(SingleView(segment), open_split(data, "val"), segment.labels)
         card = json.loads(weights.with_suffix(".json").read_text())
@@ -167,7 +185,10 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=recipe, help="of every training")
     parser.add_argument("--with", dest="changes", default="", help="options of the trainer")
     parser.add_argument("--epochs", type=at_least(1), default=80)
-    parser.add_argument("--seeds", type=at_least(1), default=2)
+    parser.add_argument("--drives", nargs="+", help="to leave out in turn; default: each")
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1])
+    parser.add_argument("--after", help="trial to go on from, of the same seeds; else from scratch")
+    parser.add_argument("--scale", type=float, default=1, help="of the images, at most 1")
     options = parser.parse_args()
     with errors_in_one_line(options.debug):
         given = ["--config", str(options.config), "--data", str(options.data)]
@@ -175,7 +196,13 @@ def main() -> None:
         # Scored once, at the end: the best of many looks would flatter.
         config = replace(config, epochs=options.epochs, validate_every=options.epochs)
         drives = find_drives(options.data)
-        Trial(options.out, options.trial, config).run(drives, options.seeds)
+        if not 0 < options.scale <= 1:
+            raise ArgumentError(f"--scale {options.scale:g} must be above 0 and at most 1")
+        left_out = options.drives or list(drives)
+        if unknown := set(left_out) - set(drives):
+            raise ArgumentError(f"there is no drive {', '.join(unknown)}; has {', '.join(drives)}")
+        trial = Trial(options.out, options.trial, config, options.after, options.scale)
+        trial.run(drives, left_out, options.seeds)
         results = [json.loads(path.read_text()) for path in sorted(options.out.glob("*/*.json"))]
         text = table(results)
         print(text)
