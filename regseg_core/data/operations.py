@@ -23,7 +23,7 @@ def autocontrast(image: Image) -> Image:
         low, high = int(present[0]), int(present[-1])
         scale = 255 / (high - low) if high > low else 1.0
         tables.append((_LEVELS - low) * scale if high > low else _LEVELS)
-    return _look_up(image, np.stack(tables, axis=1))
+    return look_up(image, np.stack(tables, axis=1))
 
 
 def equalize(image: Image) -> Image:
@@ -34,18 +34,18 @@ def equalize(image: Image) -> Image:
         step = (int(histogram.sum()) - int(histogram[last])) // 255
         before = np.concatenate([[0], np.cumsum(histogram)[:-1]])
         tables.append((step // 2 + before) // step if step else _LEVELS)
-    return _look_up(image, np.stack(tables, axis=1))
+    return look_up(image, np.stack(tables, axis=1))
 
 
 def brightness(image: Image, factor: float) -> Image:
     """Away from black."""
-    return _look_up(image, _LEVELS * factor)
+    return look_up(image, _LEVELS * factor)
 
 
 def contrast(image: Image, factor: float) -> Image:
     """Away from the grey of the mean."""
     mean = round(float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]))
-    return _look_up(image, mean + (_LEVELS - mean) * factor)
+    return look_up(image, mean + (_LEVELS - mean) * factor)
 
 
 def color(image: Image, factor: float) -> Image:
@@ -70,17 +70,17 @@ def rotate(image: Image, degrees: float, fill: tuple[int, ...], smooth: bool) ->
     return turned.astype(np.uint8, copy=False)
 
 
+def look_up(image: Image, table: npt.NDArray[np.number]) -> Image:
+    """What the table has for each value: 256 of all channels, or 256 x 3, for each its own."""
+    rounded = np.clip(table, 0, 255).astype(np.uint8).reshape(256, 1, -1)
+    return cv2.LUT(image, rounded).astype(np.uint8, copy=False)
+
+
 def _histograms(image: Image) -> list[npt.NDArray[np.int64]]:
     return [
         cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel().astype(np.int64)
         for channel in range(3)
     ]
-
-
-def _look_up(image: Image, table: npt.NDArray[np.number]) -> Image:
-    """`table`: 256, or 256 x 3 for each channel its own."""
-    rounded = np.clip(table, 0, 255).astype(np.uint8).reshape(256, 1, -1)
-    return cv2.LUT(image, rounded).astype(np.uint8, copy=False)
 
 
 def _blend(away_from: Image, image: Image, factor: float) -> Image:

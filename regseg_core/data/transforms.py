@@ -98,6 +98,27 @@ def random_flip(image: Image, label: Image, rng: Rng) -> tuple[Image, Image]:
     return image, label
 
 
+#: Of `strength`, the spread of a channel's balance; and the greatest standard deviation of noise.
+_BALANCE, _NOISE = 0.06, 6.0
+
+
+def random_light(image: Image, rng: Rng, strength: float) -> Image:
+    """Another exposure, contrast and white balance, as other hours, weather and cameras have.
+
+    Each channel, from 0 to 1, becomes gain / 2 x (2 x channel) ^ gamma. The natural logarithms of
+    gain and gamma are up to `strength` either way. Half of the images get a sensor's noise.
+    """
+    gamma, gain = np.exp(rng.uniform(-strength, strength, 2))
+    balance = np.exp(strength * _BALANCE * rng.standard_normal(3))
+    levels = np.linspace(0, 1, 256)[:, None]
+    lit = operations.look_up(image, 255 * gain * balance / 2 * (2 * levels) ** gamma)
+    if rng.random() < 0.5:
+        grain = rng.standard_normal((*lit.shape[:2], 1), np.float32)
+        noisy = lit + grain * np.float32(_NOISE * strength * rng.random())
+        lit = np.clip(noisy, 0, 255).astype(np.uint8)
+    return lit
+
+
 _ROTATE_DEGREES = 30
 
 #: Each takes an image and how strong to be, from -1 to 1.

@@ -48,6 +48,8 @@ class AugmentConfig:
     """how many of the seven picture operations of the reduced random augmentation"""
     magnitude: float = 0.2
     """strength of these operations (0 to 1)"""
+    light: float = 0.0
+    """how far exposure, contrast and white balance vary: 0.7 is from half to twice as bright"""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,14 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Stochastic gradient descent and its schedule."""
+    """What takes the steps, and their schedule."""
 
+    kind: Literal["sgd", "adamw"] = "sgd"
+    """gradient descent, or AdamW, which wants about lr 0.002 and weight_decay 0.01"""
     lr: float = 0.05
     """learning rate at the end of the warm-up"""
     momentum: float = 0.9
-    """share of the last step that is kept"""
+    """share of the last step that is kept; AdamW has its own"""
     weight_decay: float = 1e-4
     """pull towards zero, of convolutions only"""
     warmup: int = 200
@@ -122,6 +126,7 @@ class TrainingConfig:
             "augment.crop_height": (augment.crop_height, 1),
             "augment.crop_width": (augment.crop_width, 1),
             "augment.operations": (augment.operations, 0),
+            "augment.light": (augment.light, 0),
             "dataset.tile": (self.dataset.tile, 1),
             "dataset.workers": (self.dataset.workers, 0),
             "optimizer.lr": (optimizer.lr, 0),

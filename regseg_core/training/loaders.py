@@ -21,7 +21,7 @@ from regseg_core.data.opening import open_split
 from regseg_core.data.sampling import EpochSampler, Sample
 from regseg_core.data.survey import Survey, cached_survey
 from regseg_core.data.synthetic import STREET, SyntheticStreets
-from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
+from regseg_core.data.transforms import RandomCrop, random_augment, random_flip, random_light
 from regseg_core.errors import ArgumentError
 from regseg_core.labels import CAMVID, LabelSet
 from regseg_core.model import normalization_of
@@ -61,6 +61,8 @@ class Augmented(Dataset[Example]):
         image, label, title = self.examples[sample.image]
         image, label = self.crop(image, label, rng, sample.centre)
         image, label = random_flip(image, label, rng)
+        if self.config.light:
+            image = random_light(image, rng, self.config.light)
         image, label = random_augment(
             image, label, rng, self.fill, self.config.operations, self.config.magnitude
         )

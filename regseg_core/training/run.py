@@ -263,11 +263,13 @@ def _can_resume(out: Path, config: dict[str, Any], labels: LabelSet) -> bool:
             return False
         raise FileNotFoundError(f"there is no {checkpoint} to resume from")
     saved = read_tensors(checkpoint)
-    was = _flat(read_config(out))
+    # A field that the run did not know yet has had its default.
+    defaults = yaml.safe_load(dump_config(asdict(TrainingConfig())))
+    was = _flat(defaults) | _flat(read_config(out))
     now = _flat(yaml.safe_load(dump_config(config)))
-    changed = [key for key in now if now[key] != was.get(key) and key not in _MAY_CHANGE]
+    changed = [key for key in now if now[key] != was[key] and key not in _MAY_CHANGE]
     if changed:
-        listed = "; ".join(f"{key} was {was.get(key)!r}, is {now[key]!r}" for key in changed)
+        listed = "; ".join(f"{key} was {was[key]!r}, is {now[key]!r}" for key in changed)
         raise RunError(
             f"{out} is another run: {listed}; give --config {out / 'config.yaml'} --out {out}, or"
             " another --out"

@@ -144,14 +144,15 @@ class SegmentationTask(L.LightningModule):
         undecayed = [p for norm in norms for p in norm.parameters()]
         ids = {id(p) for p in undecayed}
         decayed = [p for p in self.network.parameters() if id(p) not in ids]
-        optimizer = torch.optim.SGD(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": undecayed, "weight_decay": 0.0},
-            ],
-            lr=config.lr,
-            momentum=config.momentum,
-        )
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": undecayed, "weight_decay": 0.0},
+        ]
+        optimizer: torch.optim.Optimizer
+        if config.kind == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        else:
+            optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         # Not the trainer's estimate: it opens the loaders before a resumed run knows its epoch.
         total = self.steps
         # A short run would end before its warm-up does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import layouts
 import numpy as np
@@ -18,7 +19,7 @@ from regseg_core import Segmenter
 from regseg_core.data.synthetic import SyntheticStreets
 from regseg_core.labels import CAMVID
 from regseg_core.train import main
-from regseg_core.training.config import TrainingConfig, lr_factor
+from regseg_core.training.config import OptimizerConfig, TrainingConfig, lr_factor
 from regseg_core.training.task import SegmentationTask, ema_step
 from regseg_core.weights import read_card
 
@@ -98,12 +99,16 @@ def test_schedule_is_the_papers() -> None:
     assert lr_factor(9999, total, warmup) == pytest.approx(0.0001**0.9)
 
 
-def test_normalisation_is_not_decayed() -> None:
-    task = SegmentationTask(TrainingConfig(), CAMVID, steps=10)
-    decayed, undecayed = task.configure_optimizers()["optimizer"].param_groups
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_normalisation_is_not_decayed(kind: Literal["sgd", "adamw"]) -> None:
+    config = TrainingConfig(optimizer=OptimizerConfig(kind))
+    task = SegmentationTask(config, CAMVID, steps=10)
+    optimizer = task.configure_optimizers()["optimizer"]
+    decayed, undecayed = optimizer.param_groups
     names = {id(p): name for name, p in task.network.named_parameters()}
     kept = {names[id(p)] for p in undecayed["params"]}
 
+    assert type(optimizer).__name__.lower() == kind
     assert decayed["weight_decay"] == 1e-4 and undecayed["weight_decay"] == 0
     assert len(decayed["params"]) + len(undecayed["params"]) == len(names)
     assert kept == {name for name in names.values() if ".bn" in name}

@@ -10,7 +10,7 @@ from PIL import ImageEnhance, ImageOps
 
 from regseg_core.data import operations
 from regseg_core.data.synthetic import SyntheticStreet, SyntheticStreets
-from regseg_core.data.transforms import RandomCrop, random_augment, random_flip
+from regseg_core.data.transforms import RandomCrop, random_augment, random_flip, random_light
 
 
 @pytest.mark.parametrize("size", [(20, 30), (100, 80)])
@@ -103,6 +103,29 @@ def test_augmentation_changes_the_picture_and_rotates_the_label_by_nearest_neigh
         assert not np.array_equal(out, image)
     # Two of seven operations: one of them is the rotation in 2/7 of all cases.
     assert 4 <= rotated <= 20
+
+
+def test_light_goes_both_ways_as_far_as_asked() -> None:
+    grey = np.full((20, 30, 3), 127, np.uint8)  # the middle, which gamma leaves where it is
+    for strength, least, greatest in ((0.7, 55, 255), (0.1, 112, 143)):
+        means = [
+            random_light(grey, np.random.default_rng(seed), strength).mean() for seed in range(200)
+        ]
+        assert least <= min(means) < (least + 127) / 2 and (greatest + 127) / 2 < max(means)
+        assert max(means) <= greatest
+
+
+def test_light_keeps_the_order_of_grey_values_and_has_a_way_without_noise() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    clean = 0
+    for seed in range(40):
+        lit = random_light(ramp, np.random.default_rng(seed), 0.6)
+        assert lit.dtype == np.uint8 and lit.shape == ramp.shape
+        clean += bool((np.diff(lit.astype(int), axis=1) >= 0).all())
+        smooth = cv2.blur(lit[..., 0], (31, 1))[0, 16:-16].astype(int)
+        assert (np.diff(smooth) >= -2).all(), "only noise goes back"
+        assert not np.array_equal(lit, ramp)
+    assert 10 < clean < 30
 
 
 def test_the_street_is_deterministic_moves_and_holds_every_class() -> None:
