@@ -62,8 +62,8 @@ class LossConfig:
     """of the bootstrapped loss, nats"""
     hardest: float = 0.0625
     """least share of the pixels that the bootstrapped loss keeps, the hardest (0 to 1)"""
-    class_weights: bool = False
-    """weigh classes by 1 / ln(1.02 + share of the labelled pixels), as ENet does"""
+    class_weights: float = 0.0
+    """power of the classes' weights 1 / ln(1.02 + share of the pixels), ENet's; 0: all the same"""
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class TrainingConfig:
             "augment.crop_width": (augment.crop_width, 1),
             "augment.operations": (augment.operations, 0),
             "augment.light": (augment.light, 0),
+            "loss.class_weights": (self.loss.class_weights, 0),
             "dataset.tile": (self.dataset.tile, 1),
             "dataset.workers": (self.dataset.workers, 0),
             "optimizer.lr": (optimizer.lr, 0),

@@ -15,13 +15,14 @@ from regseg_core.training.distributed import mean_over_processes
 from regseg_core.training.edges import EDGE_LOSSES
 
 
-def class_weights(pixels: npt.NDArray[np.int64]) -> Tensor:
+def class_weights(pixels: npt.NDArray[np.int64], power: float = 1.0) -> Tensor:
     """float32 weight of each class from its count of labelled pixels: rare ones weigh more.
 
-    ENet's rule (arXiv 1606.02147, section 5.1), scaled so that the mean weight of a pixel is 1.
+    ENet's rule (arXiv 1606.02147, section 5.1) to a power, which at 0 makes all classes alike,
+    scaled so that the mean weight of a pixel is 1.
     """
     share = torch.from_numpy(pixels).double() / max(1, pixels.sum())
-    weights = 1 / torch.log(1.02 + share)
+    weights = torch.log(1.02 + share) ** -power
     scaled: Tensor = weights / (weights * share).sum().clamp(min=1e-12)
     return scaled.float()
 

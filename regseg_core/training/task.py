@@ -72,7 +72,7 @@ class SegmentationTask(L.LightningModule):
 
     def weigh_classes(self, pixels: npt.NDArray[np.int64]) -> None:
         """Sets the class weights for that many labelled pixels of each class."""
-        self.loss.weights = class_weights(pixels)
+        self.loss.weights = class_weights(pixels, self.config.loss.class_weights)
 
     def setup(self, stage: str) -> None:
         """Called by Lightning after the survey of the data."""

@@ -30,7 +30,7 @@ from regseg_core.weights import load_weights
 
 CONFIGS = {
     "cross-entropy": TrainingConfig(),
-    "class-weights": TrainingConfig(loss=LossConfig(class_weights=True)),
+    "class-weights": TrainingConfig(loss=LossConfig(class_weights=1)),
     "bootstrapped": TrainingConfig(loss=LossConfig("bootstrapped", threshold=1.0, hardest=0.0)),
 }
 

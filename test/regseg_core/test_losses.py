@@ -12,9 +12,9 @@ from regseg_core.training.losses import PixelLoss, class_weights
 
 CONFIGS = [
     LossConfig(),
-    LossConfig(class_weights=True),
+    LossConfig(class_weights=1),
     LossConfig("bootstrapped"),
-    LossConfig("bootstrapped", class_weights=True),
+    LossConfig("bootstrapped", class_weights=1),
 ]
 
 
@@ -49,6 +49,9 @@ def test_class_weights_follow_enets_rule() -> None:
     np.testing.assert_allclose(weights / weights[0], rule / rule[0], rtol=1e-5)
     assert 0.9 * weights[0] + 0.1 * weights[1] == pytest.approx(1)
     assert torch.isfinite(class_weights(np.zeros(3, np.int64))).all()
+    half = class_weights(np.array([900, 100, 0]), 0.5)
+    np.testing.assert_allclose(half / half[0], (rule / rule[0]) ** 0.5, rtol=1e-5)
+    assert 0.9 * half[0] + 0.1 * half[1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("threshold", "hardest"), [(0.3, 0.0625), (2.5, 0.25), (100.0, 0.0625)])

@@ -276,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(
 @pytest.mark.xdist_group("trained")
 def test_class_weights_come_from_the_labels(trained: Path, eight: Path, tmp_path: Path) -> None:
     same = f"--data {eight} {QUICK} --epochs 2 --seed 3 --out {tmp_path}"
-    main(f"{same} --loss.class_weights true".split())
+    main(f"{same} --loss.class_weights 0.5".split())
     assert losses(tmp_path) != losses(trained)
 
 
