@@ -49,7 +49,7 @@ def main() -> None:
             found.pop("images_per_second")  # of this machine
             scores[f"{title}_{precision}"] = found
             print(f"{title}, {precision}\n{format_scores(found)}\n")
-    training = {**card.about["training"], "data": f"{options.data_title}; its train split"}
+    training = {**card.about["training"], "data": options.data_title}
     shipped = ModelCard(
         card.architecture,
         card.labels,
@@ -65,7 +65,7 @@ def main() -> None:
     labelled = open_split(options.data, "val", shipped.labels)
     calibration, report = calibrate(shipped, target, options.data, labelled)
     print(f"int8\n{report}")
-    about = {**calibration.about, "data": options.data_title}
+    about = {**calibration.about, "data": f"{Path(options.data).name}, its train split"}
     write_calibration(target, replace(calibration, about=about))
 
 

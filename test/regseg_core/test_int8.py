@@ -206,14 +206,19 @@ def test_engines_in_int8_are_bound_to_their_calibration_and_others_are_not() -> 
 def test_one_calibration_fits_the_graphs_of_all_frames(spec: GraphSpec) -> None:
     this = in_int8(spec)
     upright = (spec.width, spec.height) if spec.rotation == 0 else (spec.height, spec.width)
-    streets = SyntheticStreets(spec.batch, *upright, first_seed=50)
-    lying = [np.rot90(streets[place][0], spec.rotation // 90) for place in range(spec.batch)]
-    pixels = [ENCODINGS[spec.encoding].from_rgb(np.ascontiguousarray(image)) for image in lying]
-    frames = torch.from_numpy(np.stack(pixels))
-    exact = Eager().build(replace(this, spec=spec))(frames)[0]
-    found = OpenVino().load(OpenVino().payload(this, Building()), this)(frames)[0]
-    same = (found == exact).float().mean()
-    assert 0.99 < same < 1, "less is another network, all is floating point"
+    exact = Eager().build(replace(this, spec=spec))
+    found = OpenVino().load(OpenVino().payload(this, Building()), this)
+    shares = []
+    for seed in range(50, 58):
+        streets = SyntheticStreets(spec.batch, *upright, first_seed=seed)
+        lying = [np.rot90(streets[place][0], spec.rotation // 90) for place in range(spec.batch)]
+        pixels = [ENCODINGS[spec.encoding].from_rgb(np.ascontiguousarray(one)) for one in lying]
+        frames = torch.from_numpy(np.stack(pixels))
+        shares.append(float((found(frames)[0] == exact(frames)[0]).float().mean()))
+    # Ranges that are a third too narrow leave 0.82 to 0.86. Small grey pictures, of which the
+    # network is least sure, have 0.978, the others 0.993.
+    same = np.mean(shares)
+    assert 0.97 < same < 1, "less is another network, all is floating point"
 
 
 @needs_vnni
