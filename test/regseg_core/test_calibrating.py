@@ -80,7 +80,8 @@ def test_a_layer_that_int8_hurts_goes_back_to_floating_point(
     path = tmp_path / "sensitive.safetensors"
     layer = sensitive(path)
     with caplog.at_level(logging.WARNING):
-        main(f"--weights {path} --calibrate street --size 96x128 --verify street".split())
+        # In smaller frames a class has so few pixels that its edges alone are a point.
+        main(f"--weights {path} --calibrate street --size 180x240 --verify street".split())
     calibration = read_calibration(path)
     assert calibration.floats[0] == layer
     assert len(calibration.floats) < 10, "few others, if any"
