@@ -1,9 +1,9 @@
 """What carries over to a drive that was never trained on: each of CamVid's left out in turn.
 
     python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial base \\
-        --epochs 40 --scale 0.5
+        --epochs 40
     python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial slower \\
-        --after base --epochs 12 --scale 0.5 --with='--optimizer.lr 0.02'
+        --after base --epochs 12 --with='--optimizer.lr 0.0005'
 
 A training on all other drives for each drive and seed, scored on the drive by itself, its last
 epoch. A trial is a name and what it changes of the recipe; with --after it goes on from another
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--drives", nargs="+", help="to leave out in turn; default: each")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1])
     parser.add_argument("--after", help="trial to go on from, of the same seeds; else from scratch")
-    parser.add_argument("--scale", type=float, default=1, help="of the images, at most 1")
+    parser.add_argument("--scale", type=float, default=1, help="of images; give crops to fit")
     options = parser.parse_args()
     with errors_in_one_line(options.debug):
         given = ["--config", str(options.config), "--data", str(options.data)]

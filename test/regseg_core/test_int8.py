@@ -199,7 +199,7 @@ def test_engines_in_int8_are_bound_to_their_calibration_and_others_are_not() -> 
     [
         GraphSpec("bgr8", 96, 128, confidence=True),
         GraphSpec("yuv422_yuy2", 90, 122, batch=2),
-        GraphSpec("mono8", 75, 101, rotation=90, size=(64, 96)),
+        GraphSpec("mono8", 150, 202, rotation=90, size=(192, 288)),
     ],
     ids=GraphSpec.title,
 )
@@ -215,10 +215,9 @@ def test_one_calibration_fits_the_graphs_of_all_frames(spec: GraphSpec) -> None:
         pixels = [ENCODINGS[spec.encoding].from_rgb(np.ascontiguousarray(one)) for one in lying]
         frames = torch.from_numpy(np.stack(pixels))
         shares.append(float((found(frames)[0] == exact(frames)[0]).float().mean()))
-    # Ranges that are a third too narrow leave 0.82 to 0.86. Small grey pictures, of which the
-    # network is least sure, have 0.978, the others 0.993.
+    # It has 0.993 to 0.996; ranges that are a third too narrow leave 0.86.
     same = np.mean(shares)
-    assert 0.97 < same < 1, "less is another network, all is floating point"
+    assert 0.99 < same < 1, "less is another network, all is floating point"
 
 
 @needs_vnni
