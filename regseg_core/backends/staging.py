@@ -31,10 +31,6 @@ recording_failed = threading.Event()
 _LOG = logging.getLogger("regseg_core")
 
 
-#: Handles of the streams that lanes have, in use.
-_streams: set[int] = set()
-
-
 class Staged:
     """A compiled graph on a GPU that takes frames and gives planes in the host's memory.
 
@@ -121,8 +117,7 @@ class Lane:
         # Buffers of a caller's inference mode could not be written outside of it.
         with torch.inference_mode(False), torch.cuda.device(device):
             self._stream = _stream_beside(device, others)
-            _streams.add(self.stream)
-            weakref.finalize(self, _streams.discard, self.stream)
+            _lanes.add(self)
             self._sent = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(self._stream):
@@ -235,10 +230,14 @@ def undisturbed() -> Iterator[bool]:
             _MAKING.release()
 
 
+#: Those in use. Where all streams are taken, several lanes have the same one.
+_lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
+
+
 def _stream_beside(device: torch.device, others: Collection[int]) -> torch.cuda.Stream:
     """One that no lane has; where all are taken, one that none of `others` is."""
     found = [torch.cuda.Stream(device) for _ in range(_STREAMS + 1)]  # type: ignore[no-untyped-call]
-    for taken in (_streams, others):
+    for taken in ({lane.stream for lane in _lanes}, others):
         for stream in found:
             if stream.cuda_stream not in taken:
                 return stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -150,26 +151,48 @@ def test_what_says_that_it_cannot_be_recorded_is_not(cuda: FakeCuda) -> None:
     assert not staging.recording_failed.is_set()
 
 
+class Watched:
+    """A graph that tells on which streams it ran, and runs again meanwhile if it is asked to."""
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.streams: set[int] = set()
+        self._cuda = cuda
+        self._meanwhile: list[staging.Staged] = []
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        self.streams.add(self._cuda.current)
+        if self._meanwhile:  # another thread's frame comes, and needs a lane of its own
+            with ThreadPoolExecutor(1) as other:
+                other.submit(self._meanwhile.pop(), FRAMES).result(20)
+        return double(frames)
+
+    def twice_at_once(self, run: staging.Staged) -> None:
+        self._meanwhile.append(run)
+        run(FRAMES)
+
+
 def test_lanes_of_one_graph_never_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch, streams=(7, 7, 7, 8))  # PyTorch hands them out in turn
     monkeypatch.setattr(staging, "recording_failed", threading.Event())
-    seen: list[int] = []
-    meanwhile: list[object] = []
-
-    def compiled(frames: Tensor) -> tuple[Tensor, ...]:
-        seen.append(cuda.current)
-        if meanwhile:  # another thread's frame comes, and needs a lane of its own
-            meanwhile.clear()
-            with ThreadPoolExecutor(1) as other:
-                other.submit(run, FRAMES).result(20)
-        return double(frames)
-
+    graph = Watched(cuda)
     with staging.nothing_recorded():
-        run = staged(compiled)
-        assert set(seen) == {7}
-        meanwhile.append(True)
-        run(FRAMES)
-    assert set(seen) == {7, 8}
+        run = staged(graph)
+        assert len(graph.streams) == 1
+        graph.twice_at_once(run)
+    assert graph.streams == {7, 8}
+
+
+def test_nor_do_they_after_another_graph_that_shared_one_is_dropped(cuda: FakeCuda) -> None:
+    gc.collect()  # lanes of other tests have streams 7 and 8 too
+    with staging.nothing_recorded():
+        graphs = [Watched(cuda) for _ in range(3)]
+        runs = [staged(graph) for graph in graphs]
+        (first,), (second,), (third,) = (graph.streams for graph in graphs)
+        assert first == third != second
+        del runs[0]
+        gc.collect()
+        graphs[2].twice_at_once(runs[-1])
+    assert graphs[2].streams == {7, 8}
 
 
 def test_while_a_lane_is_made_no_other_thread_records(cuda: FakeCuda) -> None:
