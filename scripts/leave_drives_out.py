@@ -20,7 +20,7 @@ import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from regseg_core.figures import save_figure
 from regseg_core.files import write_bytes
 from regseg_core.segmenter import Segmenter
 from regseg_core.training.command import parse
-from regseg_core.training.config import TrainingConfig
+from regseg_core.training.config import AugmentConfig, TrainingConfig
 from regseg_core.training.run import train
 
 #: Images and label images of a split, in CamVid's layout.
@@ -119,6 +119,16 @@ def _set_aside(drive: str, drives: Mapping[str, Sequence[Path]], out: Path) -> P
     return folder
 
 
+def scaled(augment: AugmentConfig, factor: float) -> AugmentConfig:
+    """Crops and sizes for images that are smaller by that factor."""
+    lengths = {
+        field.name: max(1, round(getattr(augment, field.name) * factor))
+        for field in fields(augment)
+        if field.name.startswith(("crop_", "short_side_"))
+    }
+    return replace(augment, **lengths)
+
+
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Markdown, a line a trial: mIoU of each drive, their mean, its spread over seeds, classes."""
     drives = sorted({result["drive"] for result in results})
@@ -188,16 +198,17 @@ def main() -> None:
     parser.add_argument("--drives", nargs="+", help="to leave out in turn; default: each")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1])
     parser.add_argument("--after", help="trial to go on from, of the same seeds; else from scratch")
-    parser.add_argument("--scale", type=float, default=1, help="of images; give crops to fit")
+    parser.add_argument("--scale", type=float, default=1, help="of images and crops")
     options = parser.parse_args()
     with errors_in_one_line(options.debug):
         given = ["--config", str(options.config), "--data", str(options.data)]
         config = parse("drives", None, [*given, *shlex.split(options.changes)]).config
         # Scored once, at the end: the best of many looks would flatter.
         config = replace(config, epochs=options.epochs, validate_every=options.epochs)
-        drives = find_drives(options.data)
         if not 0 < options.scale <= 1:
             raise ArgumentError(f"--scale {options.scale:g} must be above 0 and at most 1")
+        config = replace(config, augment=scaled(config.augment, options.scale))
+        drives = find_drives(options.data)
         left_out = options.drives or list(drives)
         if unknown := set(left_out) - set(drives):
             raise ArgumentError(f"there is no drive {', '.join(unknown)}; has {', '.join(drives)}")
