@@ -64,6 +64,8 @@ class LossConfig:
     """least share of the pixels that the bootstrapped loss keeps, the hardest (0 to 1)"""
     class_weights: float = 0.0
     """power of the classes' weights 1 / ln(1.02 + share of the pixels), ENet's; 0: all the same"""
+    lovasz: float = 0.0
+    """how much of the Lovasz-softmax, one minus the mean IoU, is added"""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class TrainingConfig:
             "augment.operations": (augment.operations, 0),
             "augment.light": (augment.light, 0),
             "loss.class_weights": (self.loss.class_weights, 0),
+            "loss.lovasz": (self.loss.lovasz, 0),
             "dataset.tile": (self.dataset.tile, 1),
             "dataset.workers": (self.dataset.workers, 0),
             "optimizer.lr": (optimizer.lr, 0),

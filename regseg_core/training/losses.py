@@ -13,6 +13,7 @@ from regseg_core.model import Term
 from regseg_core.training.config import LossConfig
 from regseg_core.training.distributed import mean_over_processes
 from regseg_core.training.edges import EDGE_LOSSES
+from regseg_core.training.lovasz import lovasz_softmax
 
 
 def class_weights(pixels: npt.NDArray[np.int64], power: float = 1.0) -> Tensor:
@@ -32,7 +33,7 @@ class PixelLoss(nn.Module):
 
     Pixels of truth IGNORE_INDEX do not count. In several processes, the mean of the results (and
     so of the gradients) is what one process gets for all pixels; only the bootstrapped loss's
-    least share is each process's own.
+    least share and the IoU of the Lovasz-softmax are each process's own.
     """
 
     def __init__(self, config: LossConfig, weights: Tensor | None = None) -> None:
@@ -43,6 +44,12 @@ class PixelLoss(nn.Module):
 
     def forward(self, logits: Tensor, truth: Tensor) -> Tensor:
         truth = truth.long()
+        loss = self._cross_entropy(logits, truth)
+        if self.config.lovasz:
+            loss = loss + self.config.lovasz * lovasz_softmax(logits, truth)
+        return loss
+
+    def _cross_entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)
         losses = F.cross_entropy(

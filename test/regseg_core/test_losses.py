@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch.nn import functional as F
 
 from regseg_core.training.config import LossConfig
 from regseg_core.training.losses import PixelLoss, class_weights
+from regseg_core.training.lovasz import lovasz_softmax
 
 CONFIGS = [
     LossConfig(),
     LossConfig(class_weights=1),
     LossConfig("bootstrapped"),
     LossConfig("bootstrapped", class_weights=1),
+    LossConfig(lovasz=0.5),
 ]
 
 
@@ -100,3 +103,47 @@ def test_no_loss_waits_for_the_device(
     inputs = mode.from_tensor(logits.detach()), mode.from_tensor(truth)
     with mode:
         assert PixelLoss(config, weights)(*inputs).shape == ()
+
+
+def jaccard_loss(wrong: npt.NDArray[np.bool_], right: npt.NDArray[np.bool_]) -> float:
+    """One minus the IoU of a class if those pixels were taken wrongly."""
+    hit = right & ~wrong
+    return float(1 - hit.sum() / (right | wrong).sum())
+
+
+def test_lovasz_of_sure_labels_is_one_minus_the_mean_iou(truth: torch.Tensor) -> None:
+    truth[truth == 3] = 0  # a class that no pixel has does not count
+    found = torch.randint(0, 5, truth.shape, generator=torch.Generator().manual_seed(2))
+    blocks = [labels.repeat_interleave(2, 1).repeat_interleave(2, 2) for labels in (found, truth)]
+    sure = 200 * F.one_hot(blocks[0], 5).permute(0, 3, 1, 2).float()
+    known = (truth != 255).numpy()
+    label, guess = truth.numpy()[known], found.numpy()[known]
+    losses = [jaccard_loss((guess == k) != (label == k), label == k) for k in (0, 1, 2, 4)]
+    loss = lovasz_softmax(sure, blocks[1]).item()
+    assert loss == pytest.approx(np.mean(losses), abs=1e-6)
+
+
+def test_lovasz_equals_its_definition(logits: torch.Tensor, truth: torch.Tensor) -> None:
+    """Worst pixels first, each weighs what it takes from the IoU (equation 9 of the paper)."""
+    seen = truth[:, ::2, ::2].numpy()
+    shares = logits[:, :, ::2, ::2].softmax(1).permute(0, 2, 3, 1).detach().numpy()[seen != 255]
+    label = seen[seen != 255]
+    classes = []
+    for k in range(5):
+        right = label == k
+        errors = np.where(right, 1 - shares[:, k], shares[:, k])
+        wrong = np.zeros_like(right)
+        total = before = 0.0
+        for place in np.argsort(-errors):
+            wrong[place] = True
+            after = jaccard_loss(wrong, right)
+            total += float(errors[place]) * (after - before)
+            before = after
+        classes.append(total)
+    assert lovasz_softmax(logits, truth).item() == pytest.approx(np.mean(classes), abs=1e-6)
+
+
+def test_lovasz_is_added(logits: torch.Tensor, truth: torch.Tensor) -> None:
+    alone = PixelLoss(LossConfig("bootstrapped"))(logits, truth)
+    both = PixelLoss(LossConfig("bootstrapped", lovasz=0.5))(logits, truth)
+    torch.testing.assert_close(both, alone + 0.5 * lovasz_softmax(logits, truth))
