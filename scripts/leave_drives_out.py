@@ -1,5 +1,6 @@
 """What carries over to a drive that was never trained on: each of CamVid's left out in turn.
 
+    export PYTHONPATH=.
     python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial base \\
         --epochs 40
     python scripts/leave_drives_out.py --data ../shared/camvid --out runs/drives --trial slower \\
@@ -20,7 +21,7 @@ import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,13 @@ def _set_aside(drive: str, drives: Mapping[str, Sequence[Path]], out: Path) -> P
 
 def scaled(augment: AugmentConfig, factor: float) -> AugmentConfig:
     """Crops and sizes for images that are smaller by that factor."""
-    lengths = {
-        field.name: max(1, round(getattr(augment, field.name) * factor))
-        for field in fields(augment)
-        if field.name.startswith(("crop_", "short_side_"))
-    }
-    return replace(augment, **lengths)
+    return replace(
+        augment,
+        crop_height=max(1, round(augment.crop_height * factor)),
+        crop_width=max(1, round(augment.crop_width * factor)),
+        short_side_min=max(1, round(augment.short_side_min * factor)),
+        short_side_max=max(1, round(augment.short_side_max * factor)),
+    )
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -198,7 +200,9 @@ def main() -> None:
     parser.add_argument("--drives", nargs="+", help="to leave out in turn; default: each")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1])
     parser.add_argument("--after", help="trial to go on from, of the same seeds; else from scratch")
-    parser.add_argument("--scale", type=float, default=1, help="of images and crops")
+    parser.add_argument(
+        "--scale", type=float, default=1, help="of images, and of the recipe's crops and sizes"
+    )
     options = parser.parse_args()
     with errors_in_one_line(options.debug):
         given = ["--config", str(options.config), "--data", str(options.data)]

@@ -30,6 +30,10 @@ recording_failed = threading.Event()
 
 _LOG = logging.getLogger("regseg_core")
 
+#: Handle of each lane's stream. A list, for lanes share one where all are taken: it stays taken
+#: until the last of them is gone.
+_streams: list[int] = []
+
 
 class Staged:
     """A compiled graph on a GPU that takes frames and gives planes in the host's memory.
@@ -117,7 +121,8 @@ class Lane:
         # Buffers of a caller's inference mode could not be written outside of it.
         with torch.inference_mode(False), torch.cuda.device(device):
             self._stream = _stream_beside(device, others)
-            _lanes.add(self)
+            _streams.append(self.stream)
+            weakref.finalize(self, _streams.remove, self.stream)
             self._sent = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(self._stream):
@@ -230,14 +235,10 @@ def undisturbed() -> Iterator[bool]:
             _MAKING.release()
 
 
-#: Those in use. Where all streams are taken, several lanes have the same one.
-_lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
-
-
 def _stream_beside(device: torch.device, others: Collection[int]) -> torch.cuda.Stream:
     """One that no lane has; where all are taken, one that none of `others` is."""
     found = [torch.cuda.Stream(device) for _ in range(_STREAMS + 1)]  # type: ignore[no-untyped-call]
-    for taken in ({lane.stream for lane in _lanes}, others):
+    for taken in (_streams, others):
         for stream in found:
             if stream.cuda_stream not in taken:
                 return stream

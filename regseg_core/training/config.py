@@ -65,7 +65,7 @@ class LossConfig:
     class_weights: float = 0.0
     """power of the classes' weights 1 / ln(1.02 + share of the pixels), ENet's; 0: all the same"""
     lovasz: float = 0.0
-    """how much of the Lovasz-softmax, one minus the mean IoU, is added"""
+    """how much of the Lovasz-softmax, one minus the mean IoU, is added for each head"""
 
 
 @dataclass(frozen=True)

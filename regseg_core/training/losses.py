@@ -44,12 +44,12 @@ class PixelLoss(nn.Module):
 
     def forward(self, logits: Tensor, truth: Tensor) -> Tensor:
         truth = truth.long()
-        loss = self._cross_entropy(logits, truth)
+        loss = self._of_pixels(logits, truth)
         if self.config.lovasz:
             loss = loss + self.config.lovasz * lovasz_softmax(logits, truth)
         return loss
 
-    def _cross_entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
+    def _of_pixels(self, logits: Tensor, truth: Tensor) -> Tensor:
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)
         losses = F.cross_entropy(

@@ -125,22 +125,27 @@ def test_lovasz_of_sure_labels_is_one_minus_the_mean_iou(truth: torch.Tensor) ->
 
 def test_lovasz_equals_its_definition(logits: torch.Tensor, truth: torch.Tensor) -> None:
     """Worst pixels first, each weighs what it takes from the IoU (equation 9 of the paper)."""
-    seen = truth[:, ::2, ::2].numpy()
-    shares = logits[:, :, ::2, ::2].softmax(1).permute(0, 2, 3, 1).detach().numpy()[seen != 255]
-    label = seen[seen != 255]
+    seen = truth[:, ::2, ::2]
+    shares = logits[:, :, ::2, ::2].softmax(1).permute(0, 2, 3, 1)[seen != 255]
+    label = seen[seen != 255].numpy()
     classes = []
     for k in range(5):
         right = label == k
-        errors = np.where(right, 1 - shares[:, k], shares[:, k])
+        errors = torch.where(torch.from_numpy(right), 1 - shares[:, k], shares[:, k])
         wrong = np.zeros_like(right)
-        total = before = 0.0
-        for place in np.argsort(-errors):
+        before = 0.0
+        for place in errors.argsort(descending=True).tolist():
             wrong[place] = True
             after = jaccard_loss(wrong, right)
-            total += float(errors[place]) * (after - before)
+            classes.append(errors[place] * (after - before))
             before = after
-        classes.append(total)
-    assert lovasz_softmax(logits, truth).item() == pytest.approx(np.mean(classes), abs=1e-6)
+    expected = torch.stack(classes).sum() / 5
+    loss = lovasz_softmax(logits, truth)
+    torch.testing.assert_close(loss, expected)
+    (slope,), (wanted,) = (torch.autograd.grad(value, logits) for value in (loss, expected))
+    torch.testing.assert_close(slope, wanted)
+    assert slope[1, :, ::2, ::2].abs().min() > 0
+    assert (slope[0, :, :3] == 0).all(), "not labelled"
 
 
 def test_lovasz_is_added(logits: torch.Tensor, truth: torch.Tensor) -> None:

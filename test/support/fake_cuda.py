@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 import torch
 
+#: What other tests made may live on: each has streams of its own.
+_hundreds = itertools.count(100, 100)
+
 
 class FakeCuda:
-    """What was asked of the GPU. `streams`: the handles that are handed out, in turn."""
+    """What was asked of the GPU. `order`: which of its streams are handed out, in turn."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, streams: tuple[int, ...]) -> None:
-        handles = itertools.cycle(streams)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]) -> None:
+        first = next(_hundreds)
+        #: Handles of its streams.
+        self.streams = [first + place for place in range(max(order) + 1)]
+        handles = itertools.cycle([self.streams[place] for place in order])
         #: Recordings that were begun, and replays.
         self.recordings = self.replays = 0
         #: What a recording ends with, if it fails.
