@@ -19,8 +19,8 @@ from regseg_core.outputs import JPEG
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("interesting")]
 
-UNSURE = SyntheticStreets(1, 96, 64)[0][0]  # smaller than any that it was trained on
-SURE = np.ascontiguousarray(UNSURE[::-1])
+SURE = SyntheticStreets(1, 192, 128)[0][0]
+UNSURE = np.random.default_rng(0).integers(0, 256, SURE.shape, np.uint8)  # looks like no class
 FRONT, REAR = "/front/image_raw", "/rear/image_raw/compressed"
 
 
