@@ -124,10 +124,10 @@ def scaled(augment: AugmentConfig, factor: float) -> AugmentConfig:
     """Crops and sizes for images that are smaller by that factor."""
     return replace(
         augment,
-        crop_height=max(1, round(augment.crop_height * factor)),
-        crop_width=max(1, round(augment.crop_width * factor)),
-        short_side_min=max(1, round(augment.short_side_min * factor)),
-        short_side_max=max(1, round(augment.short_side_max * factor)),
+        crop_height=round(augment.crop_height * factor),
+        crop_width=round(augment.crop_width * factor),
+        short_side_min=round(augment.short_side_min * factor),
+        short_side_max=round(augment.short_side_max * factor),
     )
 
 

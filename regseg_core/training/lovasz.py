@@ -19,7 +19,7 @@ def lovasz_softmax(logits: Tensor, truth: Tensor) -> Tensor:
     do not count, nor does every second row and column. In several processes each takes the IoU of
     its own part of the batch.
     """
-    truth = truth[:, ::_STRIDE, ::_STRIDE].flatten().long()
+    truth = truth[:, ::_STRIDE, ::_STRIDE].flatten()
     shares = logits[:, :, ::_STRIDE, ::_STRIDE].float().softmax(1).transpose(0, 1).flatten(1)
     classes = torch.arange(len(shares), device=truth.device)[:, None]
     right = (classes == truth).float()

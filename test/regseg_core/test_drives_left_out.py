@@ -32,16 +32,9 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def leave_out(drives: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    quick = "--batch_size 2 --dataset.workers 0 --dataset.street 0 --model regseg48"
-    command: list[str | Path] = [
-        sys.executable,
-        "scripts/leave_drives_out.py",
-        "--data",
-        drives,
-        "--out",
-        out,
-    ]
-    command += ["--epochs", "1", "--seeds", "0", f"--with={quick}", *options]
+    quick = "--batch_size 2 --dataset.workers 0 --dataset.street 0"
+    asked = f"--data {drives} --out {out} --epochs 1 --seeds 0".split()
+    command = [sys.executable, "scripts/leave_drives_out.py", *asked, f"--with={quick}", *options]
     here = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=here, capture_output=True, text=True, check=False)
 
